@@ -1,0 +1,42 @@
+"""The numerical core of cross-modal learning: exact, fast distances, top-k matching and matrix transfer."""
+
+from . import evaluate, fusion, preprocess
+from ._config import Control, config, config_context, use_backend
+from ._dispatch import BackendUnavailable, backends
+from ._gallery import Gallery
+from ._match import Matches, match
+from ._operations import pairwise_distances, ranks, similarity, topk, topk_both, transfer, within
+from ._search import SearchStats, TopK, Within
+from ._transfer_map import TransferMap, fit_transfer
+from ._warmup import warmup
+from .pipeline import CrossModalPipeline
+
+__version__ = "0.1.0"
+__all__ = [
+    "BackendUnavailable",
+    "Control",
+    "CrossModalPipeline",
+    "Gallery",
+    "Matches",
+    "SearchStats",
+    "TopK",
+    "TransferMap",
+    "Within",
+    "backends",
+    "config",
+    "config_context",
+    "evaluate",
+    "fit_transfer",
+    "fusion",
+    "match",
+    "pairwise_distances",
+    "preprocess",
+    "ranks",
+    "similarity",
+    "topk",
+    "topk_both",
+    "transfer",
+    "use_backend",
+    "warmup",
+    "within",
+]

@@ -1,0 +1,219 @@
+"""What the searches share: problems of a batch, the choice of a backend, results put together. No arithmetic."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _validate
+from ._config import Config, Control
+from ._dispatch import implementation
+from .kernels.tiles import metrics
+from .kernels.tiles.loop import Filters
+from .kernels.tiles.rows import Rows
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None] | None
+
+
+class TopK(NamedTuple):
+    """The k best of every row, best first: distances (..., m, k) and int64 indices (..., m, k)."""
+
+    distances: Array
+    indices: Array
+
+
+class Search(Control, total=False):
+    """Keyword arguments of every search beside k, metric and return_stats: see `topk`."""
+
+    metric_kwargs: dict[str, Any] | None
+    exclude_self: bool
+    exclude: Any
+    mask: Any
+    bias: tuple[Any, Any] | None
+    dtype: npt.DTypeLike | None
+
+
+class Within(NamedTuple):
+    """CSR-like: row i has indices[indptr[i]:indptr[i+1]] and distances, best first."""
+
+    indptr: Array
+    indices: Array
+    distances: Array
+
+
+@dataclass(frozen=True)
+class SearchStats:
+    """How a search went.
+
+    candidates : (..., m) int64, canonical float64 values computed per query: k is the least possible
+    widened : (..., m) bool, queries for which the scan's precision could not decide
+    precision : dtype of the scan
+    backend : which one ran
+    prepare_seconds, scan_seconds : encoding of both sides; everything else
+    """
+
+    candidates: Array
+    widened: Array
+    precision: str
+    backend: str
+    prepare_seconds: float
+    scan_seconds: float
+
+
+class Pairs(NamedTuple):
+    """Which pairs may match and what is added to them, as the caller gave it."""
+
+    exclude_self: bool
+    exclude: Any
+    mask: Any
+    bias: Any
+
+
+Side = tuple[str, Any]  # name of the argument, matrix
+
+
+def select(
+    x_side: Side,
+    y_side: Side,
+    k: tuple[int, int],
+    metric: str,
+    metric_kwargs: dict[str, Any] | None,
+    pairs: Pairs,
+    dtype: npt.DTypeLike | None,
+    settled: Config,
+    prepared: Any = None,
+) -> tuple[list[tuple[Array, Array]], SearchStats]:
+    """`topk` of the rows and, for k[1] > 0, of the columns, over all problems of a batch."""
+    (_, X), (_, Y) = x_side, y_side
+    problems, lead = problems_of(x_side, y_side, metric, metric_kwargs, pairs, settled)
+    m, n = X.shape[-2], Y.shape[-2]
+    found = _validate.output_dtype(dtype, X, Y)
+    sizes = [(m, k[0])] + [(n, k[1])] * (k[1] > 0)
+    results = [(np.empty((*lead, *size), found), np.empty((*lead, *size), np.int64)) for size in sizes]
+    candidates, widened = np.zeros((*lead, m), np.int64), np.zeros((*lead, m), bool)
+    seconds, precision, backend = np.zeros(2), settled.precision, settled.backend
+    with running(settled, "matching") as tick:
+        for at, *problem, keywords in problems:
+            keywords |= {"prepared": prepared, "tick": tick}
+            keywords["out"] = [(distances[at], indices[at]) for distances, indices in results]
+            backend, stats = run("topk", settled, *problem, **keywords)
+            candidates[at], widened[at], precision = stats.candidates, stats.widened, stats.precision
+            seconds += stats.prepare_seconds, stats.scan_seconds
+    return results, SearchStats(candidates, widened, precision, backend, float(seconds[0]), float(seconds[1]))
+
+
+def search_within(
+    x_side: Side,
+    y_side: Side,
+    radius: Any,
+    metric: str,
+    metric_kwargs: dict[str, Any] | None,
+    pairs: Pairs,
+    dtype: npt.DTypeLike | None,
+    settled: Config,
+    prepared: Any = None,
+) -> Within:
+    """`within` for checked matrices."""
+    (_, X), (_, Y) = x_side, y_side
+    problems, _ = problems_of(x_side, y_side, metric, metric_kwargs, pairs, settled)
+    ((_, *problem, keywords),) = problems
+    keywords |= {"radius": _validate.radius(radius, len(X)), "dtype": _validate.output_dtype(dtype, X, Y)}
+    with running(settled, "searching") as tick:
+        _, (counts, indices, distances, _) = run("within", settled, *problem, prepared=prepared, tick=tick, **keywords)
+    return Within(np.concatenate([[0], np.cumsum(counts)]), indices, distances)
+
+
+def search_ranks(
+    x_side: Side,
+    y_side: Side,
+    positives: Any,
+    metric: str,
+    ties: str,
+    metric_kwargs: dict[str, Any] | None,
+    pairs: Pairs,
+    settled: Config,
+    prepared: Any = None,
+) -> Array:
+    """`ranks` for checked matrices."""
+    (_, X), (_, Y) = x_side, y_side
+    _validate.tie_policy(ties)
+    row, positive = _validate.positives(positives, len(X), len(Y))
+    problems, _ = problems_of(x_side, y_side, metric, metric_kwargs, pairs, settled)
+    ((_, *problem, keywords),) = problems
+    keywords |= {"row": row, "positive": positive}
+    with running(settled, "ranking") as tick:
+        _, counts = run("ranks", settled, *problem, prepared=prepared, tick=tick, **keywords)
+    better, before, equal, _ = counts
+    behind = {"index": before, "optimistic": 0, "pessimistic": equal, "mean": equal / 2}
+    rank: Array = 1 + better + behind[ties]
+    return rank
+
+
+def problems_of(
+    x_side: Side,
+    y_side: Side,
+    metric: str,
+    metric_kwargs: dict[str, Any] | None,
+    pairs: Pairs,
+    settled: Config,
+) -> tuple[Iterator[Any], tuple[int, ...]]:
+    """The two-dimensional searches of a batch, (position, x, y, metric, keywords) each, and the batch's shape."""
+    (x_name, X), (y_name, Y) = x_side, y_side
+    _validate.metric_name(metric)
+    _validate.same_features(x_name, X, y_name, Y)
+    lead = _validate.batch(x_name, X, y_name, Y)
+    m, n = X.shape[-2], Y.shape[-2]
+    exclude = _validate.exclusion(pairs.exclude_self, pairs.exclude, lead, m, n)
+    mask = _validate.allowance(pairs.mask, lead, m, n)
+    bias = _validate.biases(pairs.bias, lead, m, n)
+
+    def problems() -> Iterator[Any]:
+        for at, x, y in row_pairs(x_side, y_side, lead, settled):
+            filters = Filters(
+                None if exclude is None else exclude[at],
+                mask if mask is None or mask.shape == (n,) or not lead else mask[at],
+                None if bias is None else (bias[0][at], bias[1][at]),
+            )
+            chosen = metrics.metric(metric, X.shape[-1], metrics.keywords(metric, metric_kwargs, x, y))
+            yield at, x, y, chosen, {"filters": filters, "max_bytes": settled.max_bytes, "precision": settled.precision}
+
+    return problems(), lead
+
+
+def run(operation: str, settled: Config, *arguments: Any, **keywords: Any) -> tuple[str, Any]:
+    """Backend that ran, and what it returned."""
+    name, run = implementation(operation, settled.backend, *arguments, **keywords)
+    return name, run(*arguments, **keywords)
+
+
+def row_pairs(
+    x_side: Side, y_side: Side, lead: tuple[int, ...], settled: Config
+) -> Iterator[tuple[tuple[int, ...], Rows, Rows]]:
+    for at in np.ndindex(lead):
+        where = f"[{', '.join(map(str, at))}]" if at else ""
+        x, y = (Rows(name + where, part(side, lead, at), settled.check_finite) for name, side in (x_side, y_side))
+        yield at, x, y
+
+
+def part(side: Any, lead: tuple[int, ...], at: tuple[int, ...]) -> Any:
+    return np.broadcast_to(side, (*lead, *side.shape[-2:]))[at] if lead else side
+
+
+@contextmanager
+def running(settled: Config, label: str) -> Iterator[Progress]:
+    """BLAS limited to `n_threads` where that is given; yields whom to tell about progress, None where nobody listens."""
+    with ExitStack() as stack:
+        if settled.n_threads is not None:
+            from threadpoolctl import threadpool_limits
+
+            stack.enter_context(threadpool_limits(settled.n_threads))
+        if settled.progress is True:
+            from ._progress import bar
+
+            yield stack.enter_context(bar(label))
+        else:
+            yield settled.progress or None

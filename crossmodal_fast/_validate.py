@@ -1,0 +1,244 @@
+"""Every check of an argument and every sentence about one. `<argument> must <rule>, got <value>`."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .kernels.tiles import metrics
+
+Array = npt.NDArray[Any]
+TIES = ("index", "optimistic", "pessimistic", "mean")
+WIDENED = "bool, integer, float16, bfloat16, float32 or float64"
+
+
+def matrix(name: str, value: Any) -> Any:
+    """(..., rows, features) numbers: an array, or a two-dimensional store read in slices (memmap, HDF5, zarr)."""
+    if type(value).__module__.startswith("scipy.sparse"):
+        raise TypeError(f"{name} must be dense, got a SciPy sparse matrix; {name}.toarray() makes it so")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be an array without masked entries, got a masked array; fill it first")
+    if not (
+        isinstance(getattr(value, "dtype", None), np.dtype)
+        and hasattr(value, "shape")
+        and hasattr(value, "__getitem__")
+    ):
+        try:
+            value = np.asarray(value)
+        except (ValueError, TypeError) as problem:
+            raise TypeError(f"{name} must be rows of numbers of one length, got {_brief(value)}") from problem
+    if value.dtype.kind not in "biuf" and value.dtype.name != "bfloat16":
+        raise TypeError(f"{name} must be {WIDENED}, got dtype {value.dtype}")
+    if len(value.shape) < 2:
+        raise ValueError(f"{name} must have shape (..., rows, features), got {_shape(value)}")
+    if value.shape[-1] == 0:
+        raise ValueError(f"{name} must have at least one feature, got shape {_shape(value)}")
+    return value
+
+
+def gallery(name: str, value: Any) -> Any:
+    """A matrix with at least one row."""
+    value = matrix(name, value)
+    if value.shape[-2] == 0:
+        raise ValueError(f"{name} must have at least one row, got shape {_shape(value)}")
+    return value
+
+
+def flat(name: str, value: Any) -> Any:
+    """A matrix without leading axes; a gallery has at least one row."""
+    value = gallery(name, value) if name == "gallery" else matrix(name, value)
+    if len(value.shape) != 2:
+        raise ValueError(f"{name} must have shape (rows, features), got {_shape(value)}; this result has no batch axes")
+    return value
+
+
+def radius(value: Any, m: int) -> Array:
+    value = np.asarray(value)
+    if value.dtype.kind not in "biuf":
+        raise TypeError(f"radius must be a number or numbers (m,), got dtype {value.dtype}")
+    found = _broadcast("radius", value.astype(np.float64), (m,))
+    if np.isnan(found).any():
+        raise ValueError(f"radius must be a number, got nan for query {int(np.flatnonzero(np.isnan(found))[0])}")
+    return found
+
+
+def tie_policy(ties: Any) -> None:
+    if ties not in TIES:
+        raise ValueError(f"ties must be one of {list(TIES)}, got {ties!r}")
+
+
+def positives(value: Any, m: int, n: int) -> tuple[Array, Array]:
+    """(row (e,), positive (e,)) int64 of (m,) or CSR (indptr (m + 1,), indices)."""
+    csr = isinstance(value, tuple) and len(value) == 2
+    indptr, indices = map(np.asarray, value) if csr else (np.arange(m + 1), np.asarray(value))
+    if indices.size == 0:
+        indices = indices.astype(np.int64)
+    for part in (indptr, indices):
+        if part.dtype.kind not in "iu":
+            raise TypeError(f"positives must be whole numbers, got dtype {part.dtype}")
+    if not csr and indices.shape != (m,):
+        raise ValueError(f"positives must have shape ({m},), one a query, or be (indptr, indices), got {indices.shape}")
+    if indptr.shape != (m + 1,) or indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
+        raise ValueError(f"positives must have an ascending indptr of {m + 1} numbers from 0 to {len(indices)}")
+    if indices.size and not (indices.min() >= 0 and indices.max() < n):
+        worst = indices.min() if indices.min() < 0 else indices.max()
+        raise ValueError(f"positives must be gallery rows in 0..{n - 1}, got {worst}")
+    return np.repeat(np.arange(m), np.diff(indptr)), indices.astype(np.int64)
+
+
+def same_features(x_name: str, x: Any, y_name: str, y: Any) -> None:
+    if x.shape[-1] != y.shape[-1]:
+        raise ValueError(
+            f"{x_name} and {y_name} must have the same number of features, got {x.shape[-1]} and {y.shape[-1]}"
+        )
+
+
+def batch(x_name: str, x: Any, y_name: str, y: Any) -> tuple[int, ...]:
+    """The leading axes that both sides broadcast to."""
+    try:
+        return np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except ValueError:
+        raise ValueError(
+            f"leading axes of {x_name} and {y_name} must broadcast, got shapes {_shape(x)} and {_shape(y)}"
+        ) from None
+
+
+def metric_name(name: Any, allowed: tuple[str, ...] = metrics.NAMES) -> str:
+    if name not in allowed:
+        raise ValueError(f"metric must be one of {sorted(allowed)}, got {name!r}")
+    return str(name)
+
+
+def neighbours(name: str, k: Any, rows: int, side: str) -> int:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise TypeError(f"{name} must be a whole number, got {k!r}")
+    if not 1 <= k <= rows:
+        raise ValueError(f"{name} must be in 1..{rows} (the rows of {side}), got {k}")
+    return int(k)
+
+
+def both_neighbours(k: Any, columns: int, rows: int) -> tuple[int, int]:
+    """k of topk_both: one number, or (k of the rows, k of the columns)."""
+    if isinstance(k, tuple | list):
+        if len(k) != 2:
+            raise ValueError(f"k must be one number or (k_rows, k_columns), got {k!r}")
+        return neighbours("k[0]", k[0], columns, "Y"), neighbours("k[1]", k[1], rows, "X")
+    return neighbours("k", k, columns, "Y"), neighbours("k", k, rows, "X")
+
+
+def output_dtype(dtype: Any, *inputs: Any) -> np.dtype[Any]:
+    """`dtype`, or float32 where that holds every input, else float64."""
+    if dtype is None:
+        from .kernels.tiles.rows import EXACT_IN_FLOAT32
+
+        narrow = all(np.dtype(value.dtype).name in EXACT_IN_FLOAT32 for value in inputs)
+        return np.dtype(np.float32 if narrow else np.float64)
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype must be float16, float32 or float64, got {dtype!r}") from None
+    if found.name not in ("float16", "float32", "float64"):
+        raise TypeError(f"dtype must be float16, float32 or float64, got {found}")
+    return found
+
+
+def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """`out` as given, or a new array."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype or not out.flags.writeable:
+        found = f"{_shape(out)} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out must be a writeable array of shape {shape} and dtype {dtype}, got {found}")
+    return out
+
+
+def exclusion(exclude_self: bool, exclude: Any, lead: tuple[int, ...], m: int, n: int) -> Array | None:
+    """(..., m) int64: the gallery row that each query may not match, -1 for none."""
+    if exclude_self and exclude is not None:
+        raise ValueError("exclude_self must be False where exclude is given, got both; put arange(m) into exclude")
+    if exclude_self:
+        if m != n:
+            raise ValueError(f"exclude_self must have as many queries as gallery rows, got {m} and {n}; use exclude=")
+        return np.broadcast_to(np.arange(m), (*lead, m))
+    if exclude is None:
+        return None
+    exclude = np.asarray(exclude)
+    if exclude.dtype.kind not in "iu":
+        raise TypeError(f"exclude must be whole numbers, got dtype {exclude.dtype}")
+    if exclude.size and not (exclude.min() >= -1 and exclude.max() < n):
+        worst = exclude.min() if exclude.min() < -1 else exclude.max()
+        raise ValueError(f"exclude must be -1 (none) or a gallery row in 0..{n - 1}, got {worst}")
+    return _broadcast("exclude", exclude.astype(np.int64), (*lead, m))
+
+
+def allowance(mask: Any, lead: tuple[int, ...], m: int, n: int) -> Any:
+    """(n,) or (..., m, n) bool, True = may match. A two-dimensional store stays one."""
+    if mask is None:
+        return None
+    if not isinstance(getattr(mask, "dtype", None), np.dtype):
+        mask = np.asarray(mask)
+    if mask.dtype.kind != "b":
+        raise TypeError(f"mask must be bool, got dtype {mask.dtype}")
+    if mask.shape == (n,) or (mask.shape == (m, n) and not lead):
+        return mask
+    return _broadcast("mask", np.asarray(mask), (*lead, m, n))
+
+
+def biases(bias: Any, lead: tuple[int, ...], m: int, n: int) -> tuple[Array, Array] | None:
+    """(u, v) as float64 (..., m) and (..., n)."""
+    if bias is None:
+        return None
+    if not isinstance(bias, tuple | list) or len(bias) != 2:
+        raise TypeError(f"bias must be a pair (per query, per gallery row), got {_brief(bias)}")
+    sides = []
+    for name, side, size in (("bias[0]", bias[0], m), ("bias[1]", bias[1], n)):
+        side = np.asarray(side)
+        if side.dtype.kind not in "biuf":
+            raise TypeError(f"{name} must be numbers, got dtype {side.dtype}")
+        side = _broadcast(name, side.astype(np.float64), (*lead, size))
+        if not np.isfinite(side).all():
+            raise ValueError(f"{name} must be finite, got {side[~np.isfinite(side)][0]}; mask= leaves pairs out")
+        sides.append(side)
+    return sides[0], sides[1]
+
+
+def maps(E: Any, M: Any, bias: Any, which: Any) -> tuple[Any, Any, Array | None, Array | None]:
+    """The arguments of `transfer`, checked: E (..., n, d_in), M (..., d_out, d_in), with which (g, d_out, d_in)."""
+    E, M = matrix("E", E), matrix("M", M)
+    if E.shape[-1] != M.shape[-1]:
+        raise ValueError(
+            f"E and M must agree in d_in, their last axis, got {E.shape[-1]} and {M.shape[-1]}; rows are e_j = M e_i"
+        )
+    bias = None if bias is None else np.asarray(bias)
+    if bias is not None and bias.dtype.kind not in "biuf" and bias.dtype.name != "bfloat16":
+        raise TypeError(f"bias must be {WIDENED}, got dtype {bias.dtype}")
+    if bias is not None and (bias.ndim == 0 or bias.shape[-1] != M.shape[-2]):
+        raise ValueError(f"bias must have shape (..., {M.shape[-2]}), one number per row of M, got {bias.shape}")
+    if which is None:
+        return E, M, bias, None
+    if len(M.shape) != 3 or len(E.shape) != 2:
+        raise ValueError(f"which must come with E (n, d_in) and M (g, d_out, d_in), got {_shape(E)} and {_shape(M)}")
+    which = np.asarray(which)
+    if which.dtype.kind not in "iu":
+        raise TypeError(f"which must be whole numbers, got dtype {which.dtype}")
+    which = _broadcast("which", which.astype(np.int64), E.shape[:1])
+    if which.size and not (which.min() >= 0 and which.max() < M.shape[0]):
+        worst = which.min() if which.min() < 0 else which.max()
+        raise ValueError(f"which must name a matrix in 0..{M.shape[0] - 1}, got {worst}")
+    return E, M, bias, which
+
+
+def _broadcast(name: str, value: Array, shape: tuple[int, ...]) -> Array:
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError:
+        raise ValueError(f"{name} must have shape {shape}, got {value.shape}") from None
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(int(size) for size in value.shape)
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,57 @@
+"""Sizes of blocks and tiles under a memory cap."""
+
+from dataclasses import dataclass
+
+from .encode import EXTRA, PIECE_BYTES
+from .shortlist import ENTRY_BYTES
+
+TILE_ROWS, TILE_COLUMNS = 512, 2048  # a float32 tile of 4 MiB: stays in L3 between the GEMM and the comparison
+LEAST_ROWS, LEAST_COLUMNS = 16, 64
+QUERY_ROWS = 16384  # of queries held at once: their codes are read once per gallery block
+PAIR_BYTES = 1 << 22  # of scratch for canonical values
+SPARE = 32  # entries a query may have on the shortlist beyond its 2 k
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many queries are held at once, the tile, and how many candidates may wait for their canonical value."""
+
+    query_rows: int
+    tile_rows: int
+    tile_columns: int
+    capacity: int
+    column_capacity: int
+
+
+def _bytes(query_rows, tile_rows, tile_columns, d, k_rows, k_columns):
+    """Scratch of the scan: codes, one float64 repetition of a tile and its operands, masks, shortlists."""
+    inner = d + EXTRA
+    waiting = query_rows * (2 * k_rows + SPARE) + tile_columns * (1 + (2 * k_columns + SPARE if k_columns else 0))
+    codes = query_rows * (inner * 8 + 64) + tile_columns * (inner * 24 + 64) + tile_rows * inner * 16
+    tile = tile_rows * tile_columns * (4 + 8 + 8 + 4)  # scores, their float64 repetition, positions, masks
+    return waiting * ENTRY_BYTES + codes + tile + 4 * PIECE_BYTES + PAIR_BYTES
+
+
+def plan(m, n, d, k_rows, k_columns, max_bytes):
+    """The largest sizes that fit, or ValueError with the least `max_bytes` that would do."""
+    m, n = max(1, m), max(1, n)
+    sizes = [min(m, QUERY_ROWS), min(m, TILE_ROWS), min(n, TILE_COLUMNS)]
+    least = [min(m, LEAST_ROWS), min(m, LEAST_ROWS), min(n, LEAST_COLUMNS)]
+    fixed = n * k_columns * 16  # float64 values of the columns between query blocks, and their merge
+    while fixed + _bytes(*sizes, d, k_rows, k_columns) > max_bytes:
+        if sizes == least:
+            needed = fixed + _bytes(*least, d, k_rows, k_columns)
+            raise ValueError(
+                f"max_bytes must be at least {needed} for d={d} and k={max(k_rows, k_columns)}, got {max_bytes}"
+            )
+        shrink = max(range(3), key=lambda axis: sizes[axis] / least[axis])
+        sizes[shrink] = max(least[shrink], sizes[shrink] // 2)
+        sizes[1] = min(sizes[0], sizes[1])
+    query_rows, tile_rows, tile_columns = sizes
+    return Plan(
+        query_rows,
+        tile_rows,
+        tile_columns,
+        query_rows * (2 * k_rows + SPARE) + tile_columns,
+        tile_columns * (2 * k_columns + SPARE),
+    )

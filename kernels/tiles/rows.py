@@ -1,0 +1,47 @@
+"""Rows of a caller's matrix, read in blocks: native float32 or float64, checked once as they are read."""
+
+import numpy as np
+
+CHECK_BYTES = 1 << 18  # of a block looked at at a time: stays in L2 between the read and the check
+EXACT_IN_FLOAT32 = ("float16", "bfloat16", "float32", "int8", "uint8", "bool")
+
+
+class Rows:
+    """(n, d) matrix behind any sliceable store: an array, a memmap, an HDF5 or zarr data set.
+
+    `block(start, stop)` and `take(index)` give float32 where that holds every value of the store's dtype, else float64.
+    A block is checked for NaN and infinity if `check_finite`; `take` re-reads rows that a block has shown.
+    """
+
+    def __init__(self, name, store, check_finite=True):
+        self.name, self.store, self.check_finite = name, store, check_finite
+        self.shape = store.shape
+        self.dtype = np.dtype(np.float32 if np.dtype(store.dtype).name in EXACT_IN_FLOAT32 else np.float64)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def block(self, start, stop):
+        rows = np.asarray(self.store[start:stop]).astype(self.dtype, copy=False)
+        if self.check_finite and np.dtype(self.store.dtype).kind not in "biu":
+            step = max(1, CHECK_BYTES // (rows.itemsize * max(1, rows.shape[1])))
+            for first in range(0, len(rows), step):
+                if not np.isfinite(rows[first : first + step]).all():
+                    row = first + int(np.argmin(np.isfinite(rows[first : first + step]).all(axis=1)))
+                    value = rows[row][~np.isfinite(rows[row])][0]
+                    raise ValueError(
+                        f"{self.name} must be finite, got {value} in row {start + row}; "
+                        "check_finite=False sorts such rows last"
+                    )
+        return rows
+
+    def take(self, index):
+        """Rows at `index`, float64. Stores other than arrays are asked for ascending, distinct rows."""
+        if isinstance(self.store, np.ndarray):
+            return np.asarray(self.store[index]).astype(np.float64, copy=False)
+        distinct, inverse = np.unique(index, return_inverse=True)
+        return np.asarray(self.store[distinct]).astype(np.float64)[inverse]
+
+    def blocks(self, step):
+        """(start, stop) over all rows."""
+        return ((start, min(start + step, len(self))) for start in range(0, len(self), step))

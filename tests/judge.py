@@ -1,0 +1,92 @@
+"""Judges: whether an answer keeps its promise. Each raises AssertionError with the first place where it does not."""
+
+import numpy as np
+
+from crossmodal_fast.kernels.pairwise import reference as pairwise_law
+from crossmodal_fast.kernels.transfer import reference as transfer_law
+
+SINGLE_SHARE, DOUBLE_SHARE, DOUBLE_FEATURES = 1e-6, 1e-13, 256  # DESIGN section 2, accuracy of pairwise_distances
+ABSOLUTE = {"cosine", "correlation"}  # judged on the scale 1
+UNIT_ROUNDOFF = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}
+
+
+def same_bits(answer, law, dtype):
+    """Promise 1: indices equal, distances equal to the law's float64 values rounded once to `dtype`."""
+    distances, indices = (np.asarray(part) for part in answer)
+    value, index = law
+    assert indices.dtype == np.int64, f"indices are {indices.dtype}, must be int64"
+    assert distances.dtype == dtype, f"distances are {distances.dtype}, must be {np.dtype(dtype)}"
+    assert indices.shape == index.shape, f"indices have shape {indices.shape}, must be {index.shape}"
+    assert distances.shape == value.shape, f"distances have shape {distances.shape}, must be {value.shape}"
+    with np.errstate(over="ignore"):
+        expected = value.astype(dtype)
+    wrong = np.argwhere(indices != index)
+    if len(wrong):
+        at = tuple(wrong[0])
+        raise AssertionError(
+            f"index at {_place(at)} is {indices[at]} (distance {distances[at]!r}), the law says {index[at]} "
+            f"({value[at]!r}); {len(wrong)} of {index.size} differ"
+        )
+    wrong = np.argwhere(_bits(distances) != _bits(expected))
+    if len(wrong):
+        at = tuple(wrong[0])
+        raise AssertionError(
+            f"distance at {_place(at)} is {distances[at]!r}, the law says {expected[at]!r}; "
+            f"{len(wrong)} of {value.size} differ"
+        )
+
+
+def _place(at):
+    return tuple(int(i) for i in at)
+
+
+def _bits(values):
+    """The bytes of each value; every NaN counts as the same one."""
+    canonical = np.where(np.isnan(values), values.dtype.type(np.nan), values)
+    return np.ascontiguousarray(canonical).view(f"u{values.dtype.itemsize}")
+
+
+def pairwise_within_bound(answer, x, y, metric="euclidean", p=2.0):
+    """`pairwise_distances` against canonical values, on the scale that DESIGN names for the metric."""
+    value = pairwise_law.pairwise_distances(x, y, metric, p)
+    if metric == "dot":
+        x, y = np.asarray(x).astype(np.float64), np.asarray(y).astype(np.float64)
+        with np.errstate(over="ignore"):
+            scale = np.sqrt(np.square(x).sum(axis=1))[:, None] * np.sqrt(np.square(y).sum(axis=1))[None]
+    else:
+        scale = np.ones_like(value) if metric in ABSOLUTE else np.abs(value)
+    answer = np.asarray(answer)
+    share = SINGLE_SHARE
+    if answer.dtype == np.float64:
+        share = DOUBLE_SHARE * max(1.0, x.shape[1] / DOUBLE_FEATURES)
+    _within(answer, value, share * scale)
+
+
+def transfer_within_bound(answer, e, m, bias=None):
+    """`transfer` against the law, componentwise: gamma(d_in + 2) sum |e||m| + |bias| u."""
+    answer = np.asarray(answer)
+    value, allowance = transfer_law.transfer(e, m, bias), 0.0
+    size = transfer_law.transfer(np.abs(np.asarray(e).astype(np.float64)), np.abs(np.asarray(m).astype(np.float64)))
+    shift = 0.0 if bias is None else np.abs(np.asarray(bias).astype(np.float64))
+    for u in (UNIT_ROUNDOFF[answer.dtype], UNIT_ROUNDOFF[np.dtype(np.float64)]):  # the law rounds too
+        terms = (np.shape(e)[-1] + 2) * u
+        allowance = allowance + terms / (1 - terms) * size + u * shift
+    underflow = np.shape(e)[-1] * float(np.finfo(answer.dtype).smallest_subnormal)  # of each product
+    _within(answer, value, allowance + underflow)
+
+
+def _within(answer, value, allowance):
+    """|answer - value| <= allowance, plus the rounding of a value below the normal numbers of the answer's dtype."""
+    assert answer.shape == value.shape, f"the answer has shape {answer.shape}, must be {value.shape}"
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = value.astype(answer.dtype)
+        allowance = allowance + float(np.finfo(answer.dtype).smallest_subnormal)
+        good = np.abs(answer.astype(np.float64) - value) <= allowance
+    special = ~np.isfinite(rounded)  # overflow of the output dtype, and what the metric itself leaves undefined
+    good = np.where(special, _bits(answer) == _bits(rounded), good & np.isfinite(answer))
+    wrong = np.argwhere(~good)
+    if len(wrong):
+        at = tuple(wrong[0])
+        raise AssertionError(
+            f"entry {_place(at)} is {answer[at]!r}, the law says {value[at]!r}; {len(wrong)} of {value.size} differ"
+        )

@@ -1,0 +1,128 @@
+"""`transfer` keeps its stated bound: rows e_j = M e_i."""
+
+import numpy as np
+import pytest
+
+import crossmodal_fast as cmf
+import judge
+from cases import BFLOAT16, output_dtype
+from least import least_max_bytes
+
+DTYPES = [np.float16, BFLOAT16, np.float32, np.float64, np.int8, np.uint8, np.bool_, np.int64]
+MIXED = [(np.float32, np.float64), (np.int8, np.float32), (np.float64, np.float16)]
+LEADING = [((3,), (3,)), ((2, 3), (3,)), ((3,), (2, 1)), ((), (4,)), ((2,), ()), ((0,), ())]
+SHAPES = [(1, 1, 1), (5, 3, 7), (40, 33, 20), (3, 200, 5), (0, 4, 3), (600, 9, 8), (7, 1, 300)]  # n, d_out, d_in
+
+
+def maps(n, d_out, d_in, dtype, seed=51):
+    rng = np.random.default_rng(seed)
+    scale = 1.0 if np.issubdtype(dtype, np.floating) or dtype == BFLOAT16 else 60.0
+    return tuple(
+        np.abs(scale * rng.standard_normal(shape)).clip(0, 120).astype(dtype)
+        if dtype in (np.uint8, np.bool_)
+        else (scale * rng.standard_normal(shape)).clip(-120, 120).astype(dtype)
+        for shape in ((n, d_in), (d_out, d_in), (d_out,))
+    )
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_keeps_its_bound(shape, dtype, with_bias, backend):
+    e, m, bias = maps(*shape, dtype)
+    bias = bias if with_bias else None
+
+    def call(**more):
+        return cmf.transfer(e, m, bias, backend=backend, **more)
+
+    for max_bytes in (None, least_max_bytes(call)):
+        answer = call(max_bytes=max_bytes)
+        assert answer.dtype == output_dtype(e, m)
+        judge.transfer_within_bound(answer, e, m, bias)
+
+
+@pytest.mark.parametrize(("e_dtype", "m_dtype"), MIXED)
+def test_mixed_dtypes(e_dtype, m_dtype, backend):
+    e, m = maps(6, 5, 20, e_dtype)[0], maps(6, 5, 20, m_dtype)[1]
+    answer = cmf.transfer(e, m, backend=backend)
+    assert answer.dtype == output_dtype(e, m)
+    judge.transfer_within_bound(answer, e, m)
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e-25, 1e18])
+def test_scales_of_float32(scale, backend):
+    e, m, bias = maps(6, 5, 20, np.float64)
+    e, m, bias = (scale * e).astype(np.float32), m.astype(np.float32), (scale * bias).astype(np.float32)
+    judge.transfer_within_bound(cmf.transfer(e, m, bias, backend=backend), e, m, bias)
+
+
+def test_cancellation_stays_within_the_bound(backend):
+    e, m, _ = maps(20, 10, 64, np.float32)
+    e = np.hstack([e, e])
+    m = np.hstack([m, -m])
+    judge.transfer_within_bound(cmf.transfer(e, m, backend=backend), e, m)
+
+
+@pytest.mark.parametrize(("leading_e", "leading_m"), LEADING)
+def test_batches_broadcast(leading_e, leading_m, backend):
+    rng = np.random.default_rng(52)
+    e, m = rng.standard_normal((*leading_e, 6, 5)), rng.standard_normal((*leading_m, 4, 5))
+    leading = np.broadcast_shapes(leading_e, leading_m)
+    biases = [None, rng.standard_normal(4), rng.standard_normal((*leading_m, 4))]
+    wide_e, wide_m = (np.broadcast_to(part, (*leading, *part.shape[-2:])) for part in (e, m))
+    for bias in biases:
+        answer = cmf.transfer(e, m, bias, backend=backend)
+        assert answer.shape == (*leading, 6, 4)
+        wide_bias = None if bias is None else np.broadcast_to(bias, (*leading, 4))
+        for at in np.ndindex(leading):
+            judge.transfer_within_bound(answer[at], wide_e[at], wide_m[at], None if bias is None else wide_bias[at])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("rows", [0, 1, 50])
+def test_each_row_names_its_matrix(rows, with_bias, dtype, backend):
+    rng = np.random.default_rng(53)
+    e, m = rng.standard_normal((rows, 12)).astype(dtype), rng.standard_normal((7, 9, 12)).astype(dtype)
+    bias = rng.standard_normal((7, 9)).astype(dtype) if with_bias else None
+    which = rng.integers(0, 6, rows)  # nobody names the last matrix
+
+    def call(**more):
+        return cmf.transfer(e, m, bias, which=which, backend=backend, **more)
+
+    for max_bytes in (None, least_max_bytes(call)):
+        answer = call(max_bytes=max_bytes)
+        assert answer.shape == (rows, 9)
+        assert answer.dtype == dtype
+        for row, number in enumerate(which):
+            one = None if bias is None else bias[number]
+            judge.transfer_within_bound(answer[row : row + 1], e[row : row + 1], m[number], one)
+
+
+def test_whole_numbers_are_exact(backend):
+    rng = np.random.default_rng(54)
+    e, m, bias = rng.integers(-50, 51, (30, 40)), rng.integers(-50, 51, (20, 40)), rng.integers(-50, 51, 20)
+    expected = e @ m.T + bias
+    for dtype in (np.float32, np.float64, np.int64, np.int8):
+        answer = cmf.transfer(e.astype(dtype), m.astype(dtype), bias.astype(dtype), backend=backend)
+        np.testing.assert_array_equal(answer, expected)
+
+
+def test_out_is_filled_and_returned(backend):
+    e, m, bias = maps(6, 5, 20, np.float32)
+    out = np.full((6, 5), np.nan, np.float32)
+    assert cmf.transfer(e, m, bias, out=out, backend=backend) is out
+    judge.transfer_within_bound(out, e, m, bias)
+
+
+def test_memory_order_does_not_matter(backend):
+    e, m, bias = maps(6, 5, 20, np.float32)
+    wide = np.zeros((6, 40), np.float32)
+    wide[:, ::2] = e
+    for rows, matrix in (
+        (np.asfortranarray(e), np.asfortranarray(m)),
+        (wide[:, ::2], m[::-1][::-1]),
+        (e.astype(">f4"), m.astype(">f4")),
+        (e.tolist(), m),
+    ):
+        judge.transfer_within_bound(cmf.transfer(rows, matrix, bias, backend=backend), e, m, bias)
