@@ -90,10 +90,12 @@ def zero_rows(m, n, d, dtype=np.float32):
     return make
 
 
-def constant_rows(m, n, d):
+def constant_rows(m, n, d, dtype=np.float32):
+    """In float64 the mean of equal numbers need not be that number."""
+
     def make(rng):
-        x, y = normal(m, n, d)(rng)
-        x[::2], y[::3], y[1::3] = 0.1, 0.1, -7.3
+        x, y = normal(m, n, d, dtype)(rng)
+        x[::2], y[::3] = x[::2, :1], y[::3, :1]
         return x, y
 
     return make
@@ -181,6 +183,7 @@ CASES = {
     "zero-rows": zero_rows(9, 50, 10),
     "zero-rows-float64": zero_rows(9, 50, 10, np.float64),
     "constant-rows": constant_rows(9, 50, 10),
+    "constant-rows-float64": constant_rows(9, 60, 11, np.float64),
     "huge-values-1e30": normal(7, 50, 12, np.float32, 1e30),
     "huge-values-1e200": normal(7, 50, 12, np.float64, 1e200),
     "huge-row-1e6": huge_row(8, 60, 12, 1e6),

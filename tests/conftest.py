@@ -1,11 +1,9 @@
-"""What all tests share: the folder of helpers on the path, the backends, the data beside the project."""
+"""What all tests share: the backends, and the data beside the project."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # cases, judge and project are plain modules
 pytest.register_assert_rewrite("judge")
 
 BACKENDS = ["numpy"]  # every backend that must give the same bits

@@ -1,8 +1,9 @@
 """The trial: each judge says yes to the law itself and no to every way of spoiling it."""
 
-import judge
 import numpy as np
 import pytest
+
+import judge
 from cases import arrays
 from crossmodal_fast.kernels.pairwise import reference as pairwise_law
 from crossmodal_fast.kernels.topk import reference as topk_law

@@ -5,11 +5,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
+
 from cases import CASES, METRICS, MINKOWSKI_P, arrays, law_kwargs
 from crossmodal_fast.kernels.pairwise import reference as pairwise_law
 from crossmodal_fast.kernels.topk import reference as topk_law
 from crossmodal_fast.kernels.transfer import reference as transfer_law
-from scipy.spatial.distance import cdist
 
 WHOLE = ["integers-float32", "ties-int32", "int8", "uint8", "bool", "integers-float64"]
 TIES = ["integers-float32", "ties-int32", "bool", "duplicates-12x20x16x5", "all-equal", "all-zero", "sparse"]

@@ -159,7 +159,7 @@ def test_what_the_pairs_leave_open_stays_near_the_identity(shape, rotation_only)
         return
     A, B = pairs(*shape)
     found = fit_transfer(A, B, "procrustes", rotation_only=rotation_only)
-    U, s, Vt = np.linalg.svd((A - A.mean(axis=0)).T @ (B - B.mean(axis=0)))
+    U, _, Vt = np.linalg.svd((A - A.mean(axis=0)).T @ (B - B.mean(axis=0)))
     np.testing.assert_allclose(U[:, :2].T @ found.W @ Vt[:2].T, np.eye(2), atol=1e-10)  # two directions are determined
     rng = np.random.default_rng(0)
     for _ in range(50):  # any other completion is further from the identity

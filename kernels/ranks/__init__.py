@@ -1,6 +1,7 @@
 """The rank of given partners among all partners of a row, by counting, without a sort.
 
-    better_e = #{j : value_ij < value_ip}    before_e = #{j < p : value_ij = value_ip}    equal_e = #{j != p : value_ij = value_ip}
+    better_e = #{j : value_ij < value_ip}
+    before_e = #{j < p : value_ij = value_ip}    equal_e = #{j != p : value_ij = value_ip}
 
 for each pair e = (i, p), over the pairs that are neither masked nor excluded; `value` is the canonical float64 value plus
 bias, `<` means nearer, NaN after everything and equal to NaN. The rank by index is 1 + better + before, the optimistic one

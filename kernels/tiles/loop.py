@@ -13,13 +13,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from . import metrics
-from .encode import EXTRA, SCAN, Group, Space, biased, encode, growth, operand, space
-from .plan import PAIR_BYTES, Plan, plan
+from .encode import EXTRA, Group, Space, biased, encode, growth, operand, scan_dtype, space
+from .plan import PAIR_BYTES, WIDE_COLUMNS, Plan, plan
 from .rows import Rows
 
 VALUE_ROWS, VALUE_COLUMNS = 32, 256  # of a block of canonical values: eight lanes of it fill half an L2
 VALUE = {"l2": (0.0, 0.5), "cosine": (1.0, 1.0), "dot": (0.0, 1.0)}  # key = constant + p - worth * ordered value
-WIDEST = 1 << 20  # features beyond which float32 has no useful bound
 FLUSHED = {"float32": 2.0**-90, "float64": 2.0**-900}  # above all that underflow can take from a score, in units
 
 
@@ -39,10 +38,16 @@ class Filters:
         if self.mask is not None and self.mask.ndim == 1:
             allowed &= self.mask[columns]
         elif self.mask is not None:
-            allowed &= np.asarray(self.mask[rows[0] : rows[-1] + 1])[np.ix_(rows - rows[0], columns)]
+            allowed &= self._mask_of(rows, columns)
         if self.exclude is not None:
             allowed &= columns != self.exclude[rows][:, None]
         return allowed
+
+    def _mask_of(self, rows, columns):
+        if isinstance(self.mask, np.ndarray):
+            return self.mask[np.ix_(rows, columns)]
+        part = self.mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # stores know slices
+        return np.asarray(part)[np.ix_(rows - rows[0], columns - columns[0])]
 
     def sums(self, rows, columns):
         """u_i + v_j of pairs, None without a bias."""
@@ -130,11 +135,12 @@ class Scan:
     plan: Plan
     filters: Filters
     stats: Stats
-    dtype: str = SCAN
+    dtype: str
     symmetric: bool = False
     groups: list[Group] | None = None
     tick: Callable[[int, int], None] | None = None
     _done: int = field(default=0, init=False)
+    _scores: np.ndarray | None = field(default=None, init=False)
 
     def query_blocks(self):
         """Groups of queries, one list per block of them."""
@@ -196,7 +202,10 @@ class Scan:
 
     def _bounds(self, x, y):
         left, unit = operand(x, y, self.symmetric)
-        high = left @ y.codes[:, : left.shape[1]].T
+        if self._scores is None:  # one buffer for all tiles: fresh pages cost as much as a product over 30 features
+            self._scores = np.empty(self.plan.tile_rows * self.plan.tile_columns, left.dtype)
+        high = self._scores[: len(x) * len(y)].reshape(len(x), len(y))
+        np.matmul(left, y.codes[:, : left.shape[1]].T, out=high)
         allowed = self.filters.allowed(x.index, y.index)
         if allowed is not None:
             high[~allowed] = -np.inf
@@ -230,11 +239,12 @@ class Scan:
         wide = replace(self, dtype="float64", plan=replace(self.plan, tile_rows=max(1, self.plan.tile_rows // 4)))
         self.stats.widened[rows] = True
         x = encode(self.x.take(rows), rows, self.space, "float64")
-        y = encode(self.y.take(columns), columns, self.space, "float64")
         queries = [part for group in x for part in self._biased(group, 0)]
-        for group in y:
-            for part in self._biased(group, 1):
-                yield from wide.tiles(queries, part)
+        for start in range(0, len(columns), WIDE_COLUMNS):
+            piece = columns[start : start + WIDE_COLUMNS]
+            for group in encode(self.y.take(piece), piece, self.space, "float64"):
+                for part in self._biased(group, 1):
+                    yield from wide.tiles(queries, part)
 
     def exact(self, rows, columns):
         """Ordered canonical values of pairs."""
@@ -252,11 +262,14 @@ class Scan:
 
 def visit(x, y, metric, filters, k, k_columns, max_bytes, precision, prepared, tick):
     """A `Scan` that waits for k candidates a row (and k_columns a column), of y as given or encoded before."""
-    sizes = plan(len(x), len(y), x.shape[1], k, k_columns, max_bytes)
     if metric.rooted and filters.bias is not None:  # a root plus a bias is no linear key
         metric, prepared = metrics.unbounded(metric), None
-    dtype = "float64" if precision == "float64" or x.shape[1] > WIDEST else SCAN
+    dtype = "float64" if precision == "float64" else scan_dtype(x.shape[1])
     where, groups = (prepared.space, prepared.groups) if prepared else (space(metric, y), None)
+    if prepared and prepared.dtype != dtype:
+        groups = None
+    encoded = groups is not None and filters.bias is None  # a bias goes into a copy of the codes
+    sizes = plan(len(x), len(y), x.shape[1], k, k_columns, max_bytes, encoded)
     stats = Stats(np.zeros(len(x), np.int64), np.zeros(len(x), bool), dtype if metric.form else "float64")
     return Scan(x, y, where, sizes, filters, stats, dtype, k_columns > 0, groups, tick)
 

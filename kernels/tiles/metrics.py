@@ -119,8 +119,9 @@ def _deviations(rows):
 
 
 def _non_negative(rows, name):
-    if rows.size and (smallest := np.nanmin(rows)) < 0:
-        raise ValueError(f"rows must be non-negative for metric={name!r}, got {smallest}")
+    negative = rows[(rows < 0) & (rows > -np.inf)]  # -inf has its own policy, check_finite
+    if len(negative):
+        raise ValueError(f"rows must be non-negative for metric={name!r}, got {negative[0]}")
     return rows
 
 
@@ -285,12 +286,22 @@ def keywords(name, given, *sides):
     if wanted is None or wanted in given:
         return given
     count = sum(map(len, sides))
+    if count < 2:
+        raise ValueError(
+            f"metric={name!r} must have two rows or more to know {wanted}, got {count}; give metric_kwargs"
+        )
     mean = sum(_over_blocks(rows, lambda block: block.sum(axis=0)) for rows in sides) / count
     if name == "seuclidean":
         square = sum(_over_blocks(rows, lambda block: ((block - mean) ** 2).sum(axis=0)) for rows in sides)
         return given | {"V": square / (count - 1)}
     scatter = sum(_over_blocks(rows, lambda block: (block - mean).T @ (block - mean)) for rows in sides)
-    return given | {"VI": np.linalg.inv(scatter / (count - 1)).T}
+    try:
+        return given | {"VI": np.linalg.inv(scatter / (count - 1)).T}
+    except np.linalg.LinAlgError:
+        shape = (count, sides[0].shape[1])
+        raise ValueError(
+            f"metric='mahalanobis' must have rows of full rank to know VI, got singular rows {shape}; give metric_kwargs"
+        ) from None
 
 
 def _over_blocks(rows, statistic):

