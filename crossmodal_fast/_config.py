@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from typing import Any, TypedDict
 
 from . import _dispatch
@@ -63,12 +64,12 @@ def _precision(value: Any) -> None:
 
 
 def _max_bytes(value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"max_bytes must be a whole number of bytes above 0, got {value!r}")
 
 
 def _n_threads(value: Any) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
         raise ValueError(f"n_threads must be a whole number above 0 or None, got {value!r}")
 
 

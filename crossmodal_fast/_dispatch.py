@@ -34,7 +34,7 @@ def _found(module: str) -> bool:
 
 def backends() -> dict[str, str]:
     """What can run here: backend -> "ready", or the reason in words why it cannot."""
-    operations = sorted(path.parent.name for path in _folder().glob("*/reference.py"))
+    operations = sorted(path.parent.name for path in _folder().glob(f"*/{FILES['numpy']}.py"))
     states = {}
     for name in FILES:
         reasons = [reason for operation in operations if (reason := obstacle(operation, name))]

@@ -50,7 +50,7 @@ class Gallery:
     ) -> None:
         vectors = _vectors("vectors", vectors)
         self.metric = _validate.metric_name(metric)
-        self.metric_kwargs = dict(metric_kwargs or {})
+        self.metric_kwargs = _validate.metric_keywords(metric, metric_kwargs, vectors.shape[1])
         self._check_finite = check_finite
         self._copied = copy
         self._vectors = np.array(vectors) if copy else vectors
@@ -254,13 +254,13 @@ def _ids(ids: Any, count: int, taken: Array) -> Array:
         raise TypeError(f"ids must be whole numbers, got dtype {ids.dtype}")
     if ids.shape != (count,):
         raise ValueError(f"ids must have shape {(count,)}, one a row, got {ids.shape}")
-    ids = ids.astype(np.int64)
-    everything, counts = np.unique(np.concatenate([taken, ids]), return_counts=True)
+    new: Array = ids.astype(np.int64)
+    everything, counts = np.unique(np.concatenate([taken, new]), return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"ids must be distinct, got {everything[counts > 1][0]} twice")
-    if len(ids) and ids.min() < 0:
-        raise ValueError(f"ids must be 0 or above (-1 says that a slot is empty), got {ids.min()}")
-    return ids
+    if len(new) and new.min() < 0:
+        raise ValueError(f"ids must be 0 or above (-1 says that a slot is empty), got {new.min()}")
+    return new
 
 
 def _plain(keywords: dict[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,8 @@ def pairwise_distances(
         then symmetric to the bit.
     metric : euclidean, sqeuclidean, cosine, correlation, dot (a similarity), cityblock, chebyshev, minkowski, canberra,
         braycurtis, jensenshannon, hellinger, hamming, jaccard, or another name of SciPy's `cdist`
-    metric_kwargs : as in SciPy: p, w, V, VI, base. V and VI default to values over all rows of X and Y.
+    metric_kwargs : as in SciPy: p and w (minkowski), V (seuclidean), VI (mahalanobis), base (jensenshannon), w for most
+        others. V and VI default to values over all rows of X and Y.
     dtype : of the result; default float64 if X or Y is float64 or an integer wider than 8 bits, else float32
     out : array of the result's shape and dtype to write into
     **control : see `Control`
@@ -79,6 +80,7 @@ def pairwise_distances(
     _validate.metric_name(metric)
     alone = Y is None
     X = _validate.matrix("X", X)
+    given = _validate.metric_keywords(metric, metric_kwargs, X.shape[-1])
     Y = X if alone else _validate.gallery("Y", Y)
     _validate.same_features("X", X, "Y", Y)
     lead = _validate.batch("X", X, "Y", Y)
@@ -87,7 +89,7 @@ def pairwise_distances(
     with running(settled, "computing distances") as tick:
         for at, x, y in row_pairs(("X", X), ("Y", Y), lead, settled):
             sides = (x,) if alone else (x, y)
-            chosen = metrics.metric(metric, X.shape[-1], metrics.keywords(metric, metric_kwargs, *sides))
+            chosen = metrics.metric(metric, X.shape[-1], metrics.keywords(metric, given, *sides))
             keywords = {"max_bytes": settled.max_bytes, "precision": settled.precision, "tick": tick}
             run("pairwise", settled, x, None if alone else y, chosen, out=result[at], **keywords)
     return result
@@ -355,12 +357,10 @@ def transfer(
     array([[2., 1., 3.]])
     """
     settled = resolve(control)
-    E, M, bias, which = _validate.maps(E, M, bias, which)
+    E, M, bias, which = _validate.maps(E, M, bias, which, settled.check_finite)
     lead = E.shape[:-2] if which is not None else _validate.batch("E", E, "M", M)
     found = _validate.output_dtype(None, E, M)
     result = _validate.output(out, (*lead, E.shape[-2], M.shape[-2]), found)
-    if bias is not None and which is None:
-        bias = np.broadcast_to(bias, (*lead, M.shape[-2]))
     with running(settled, "mapping") as tick:
         for at in np.ndindex(lead):
             e = Rows("E", part(E, lead, at), settled.check_finite)

@@ -164,6 +164,7 @@ def problems_of(
     """The two-dimensional searches of a batch, (position, x, y, metric, keywords) each, and the batch's shape."""
     (x_name, X), (y_name, Y) = x_side, y_side
     _validate.metric_name(metric)
+    given = _validate.metric_keywords(metric, metric_kwargs, X.shape[-1])
     _validate.same_features(x_name, X, y_name, Y)
     lead = _validate.batch(x_name, X, y_name, Y)
     m, n = X.shape[-2], Y.shape[-2]
@@ -178,7 +179,7 @@ def problems_of(
                 mask if mask is None or mask.shape == (n,) or not lead else mask[at],
                 None if bias is None else (bias[0][at], bias[1][at]),
             )
-            chosen = metrics.metric(metric, X.shape[-1], metrics.keywords(metric, metric_kwargs, x, y))
+            chosen = metrics.metric(metric, X.shape[-1], metrics.keywords(metric, given, x, y))
             yield at, x, y, chosen, {"filters": filters, "max_bytes": settled.max_bytes, "precision": settled.precision}
 
     return problems(), lead
@@ -205,7 +206,7 @@ def part(side: Any, lead: tuple[int, ...], at: tuple[int, ...]) -> Any:
 
 @contextmanager
 def running(settled: Config, label: str) -> Iterator[Progress]:
-    """BLAS limited to `n_threads` where that is given; yields whom to tell about progress, None where nobody listens."""
+    """BLAS limited to `n_threads` where that is given; yields whom to tell of progress, None where nobody listens."""
     with ExitStack() as stack:
         if settled.n_threads is not None:
             from threadpoolctl import threadpool_limits

@@ -8,6 +8,10 @@ import numpy.typing as npt
 from .kernels.tiles import metrics
 
 Array = npt.NDArray[Any]
+KEYWORDS = {
+    "minkowski": ("p", "w"), "seuclidean": ("V",), "mahalanobis": ("VI",), "jensenshannon": ("base",),
+    "dot": (), "hellinger": (),
+}  # fmt: skip
 TIES = ("index", "optimistic", "pessimistic", "mean")
 WIDENED = "bool, integer, float16, bfloat16, float32 or float64"
 
@@ -27,8 +31,7 @@ def matrix(name: str, value: Any) -> Any:
             value = np.asarray(value)
         except (ValueError, TypeError) as problem:
             raise TypeError(f"{name} must be rows of numbers of one length, got {_brief(value)}") from problem
-    if value.dtype.kind not in "biuf" and value.dtype.name != "bfloat16":
-        raise TypeError(f"{name} must be {WIDENED}, got dtype {value.dtype}")
+    _numbers(name, value.dtype)
     if len(value.shape) < 2:
         raise ValueError(f"{name} must have shape (..., rows, features), got {_shape(value)}")
     if value.shape[-1] == 0:
@@ -70,9 +73,7 @@ def tie_policy(ties: Any) -> None:
 def positives(value: Any, m: int, n: int) -> tuple[Array, Array]:
     """(row (e,), positive (e,)) int64 of (m,) or CSR (indptr (m + 1,), indices)."""
     csr = isinstance(value, tuple) and len(value) == 2
-    indptr, indices = map(np.asarray, value) if csr else (np.arange(m + 1), np.asarray(value))
-    if indices.size == 0:
-        indices = indices.astype(np.int64)
+    indptr, indices = map(_whole, value) if csr else (np.arange(m + 1), _whole(value))
     for part in (indptr, indices):
         if part.dtype.kind not in "iu":
             raise TypeError(f"positives must be whole numbers, got dtype {part.dtype}")
@@ -107,6 +108,28 @@ def metric_name(name: Any, allowed: tuple[str, ...] = metrics.NAMES) -> str:
     if name not in allowed:
         raise ValueError(f"metric must be one of {sorted(allowed)}, got {name!r}")
     return str(name)
+
+
+def metric_keywords(name: str, given: Any, d: int) -> dict[str, Any]:
+    """`metric_kwargs` for rows of d features."""
+    if not isinstance(given, dict | None):
+        raise TypeError(f"metric_kwargs must be a dict, got {_brief(given)}")
+    allowed = KEYWORDS.get(name, ("w",))
+    for keyword, value in (given or {}).items():
+        if keyword not in allowed:
+            raise ValueError(f"metric_kwargs for metric={name!r} must be among {list(allowed)}, got {keyword!r}")
+        if keyword in ("p", "base"):
+            real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+            if not (real and value > 0) or (keyword == "base" and value == 1):
+                raise ValueError(f"metric_kwargs[{keyword!r}] must be a number above 0, and base not 1, got {value!r}")
+            continue
+        shape = (d, d) if keyword == "VI" else (d,)
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf" or array.shape != shape:
+            raise ValueError(f"metric_kwargs[{keyword!r}] must be numbers of shape {shape}, got {_brief(value)}")
+        if not np.isfinite(array).all() or (keyword != "VI" and (array < 0).any()):
+            raise ValueError(f"metric_kwargs[{keyword!r}] must be finite and not negative, got {_brief(value)}")
+    return dict(given or {})
 
 
 def neighbours(name: str, k: Any, rows: int, side: str) -> int:
@@ -162,7 +185,7 @@ def exclusion(exclude_self: bool, exclude: Any, lead: tuple[int, ...], m: int, n
         return np.broadcast_to(np.arange(m), (*lead, m))
     if exclude is None:
         return None
-    exclude = np.asarray(exclude)
+    exclude = _whole(exclude)
     if exclude.dtype.kind not in "iu":
         raise TypeError(f"exclude must be whole numbers, got dtype {exclude.dtype}")
     if exclude.size and not (exclude.min() >= -1 and exclude.max() < n):
@@ -202,30 +225,43 @@ def biases(bias: Any, lead: tuple[int, ...], m: int, n: int) -> tuple[Array, Arr
     return sides[0], sides[1]
 
 
-def maps(E: Any, M: Any, bias: Any, which: Any) -> tuple[Any, Any, Array | None, Array | None]:
+def maps(E: Any, M: Any, bias: Any, which: Any, check_finite: bool) -> tuple[Any, Any, Array | None, Array | None]:
     """The arguments of `transfer`, checked: E (..., n, d_in), M (..., d_out, d_in), with which (g, d_out, d_in)."""
     E, M = matrix("E", E), matrix("M", M)
     if E.shape[-1] != M.shape[-1]:
         raise ValueError(
             f"E and M must agree in d_in, their last axis, got {E.shape[-1]} and {M.shape[-1]}; rows are e_j = M e_i"
         )
-    bias = None if bias is None else np.asarray(bias)
-    if bias is not None and bias.dtype.kind not in "biuf" and bias.dtype.name != "bfloat16":
-        raise TypeError(f"bias must be {WIDENED}, got dtype {bias.dtype}")
-    if bias is not None and (bias.ndim == 0 or bias.shape[-1] != M.shape[-2]):
-        raise ValueError(f"bias must have shape (..., {M.shape[-2]}), one number per row of M, got {bias.shape}")
     if which is None:
-        return E, M, bias, None
+        lead = batch("E", E, "M", M)
+        return E, M, _shift(bias, (*lead, M.shape[-2]), check_finite), None
     if len(M.shape) != 3 or len(E.shape) != 2:
         raise ValueError(f"which must come with E (n, d_in) and M (g, d_out, d_in), got {_shape(E)} and {_shape(M)}")
-    which = np.asarray(which)
+    which = _whole(which)
     if which.dtype.kind not in "iu":
         raise TypeError(f"which must be whole numbers, got dtype {which.dtype}")
     which = _broadcast("which", which.astype(np.int64), E.shape[:1])
     if which.size and not (which.min() >= 0 and which.max() < M.shape[0]):
         worst = which.min() if which.min() < 0 else which.max()
         raise ValueError(f"which must name a matrix in 0..{M.shape[0] - 1}, got {worst}")
-    return E, M, bias, which
+    return E, M, _shift(bias, M.shape[:2], check_finite), which
+
+
+def _shift(bias: Any, shape: tuple[int, ...], check_finite: bool) -> Array | None:
+    if bias is None:
+        return None
+    given: Array = np.asarray(bias)
+    _numbers("bias", given.dtype)
+    given = _broadcast("bias", given, shape)
+    finite = np.isfinite(given.astype(np.float64))
+    if check_finite and not finite.all():
+        raise ValueError(f"bias must be finite, got {given[~finite][0]}")
+    return given
+
+
+def _numbers(name: str, dtype: np.dtype[Any]) -> None:
+    if (dtype.kind not in "biuf" or dtype.itemsize > 8) and dtype.name != "bfloat16":
+        raise TypeError(f"{name} must be {WIDENED}, got dtype {dtype}")
 
 
 def _broadcast(name: str, value: Array, shape: tuple[int, ...]) -> Array:
@@ -233,6 +269,12 @@ def _broadcast(name: str, value: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(value, shape)
     except ValueError:
         raise ValueError(f"{name} must have shape {shape}, got {value.shape}") from None
+
+
+def _whole(value: Any) -> Array:
+    """An array; the empty list, which NumPy takes for floats, as whole numbers."""
+    array: Array = np.asarray(value)
+    return array if array.size else array.astype(np.int64)
 
 
 def _shape(value: Any) -> tuple[int, ...]:

@@ -5,8 +5,8 @@ Shapes  vectors (b, d) -> Group(codes (b, d + 5), norm, offset, weight (b,)), ro
 Cost    about 6 passes over the rows; scratch 3 PIECE_BYTES
 Sum     norms in float64, any order: `growth` covers them
 
-A code row is [x / scale | high, low | norm / scale | 1, 1], high + low = (growth * weight - offset) / offset_scale in two
-pieces of the scan's dtype. `operand` turns code rows of x into the left side of the GEMM, whose product with the
+A code row is [x / scale | high, low | norm / scale | 1, 1], high + low = (growth * weight - offset) / offset_scale in
+two pieces of the scan's dtype. `operand` turns code rows of x into the left side of the GEMM, whose product with the
 code rows of y is then the upper bound h_ij / unit of the key (see the package docstring).
 """
 
@@ -72,7 +72,7 @@ def space(metric, gallery):
 
 
 def growth(d, dtype):
-    """g of the bound: the share of |x||y| + |o| + |p| by which a scan of this dtype, and all float64 steps, may be off."""
+    """g of the bound: the share of |x||y| + |o| + |p| by which a scan of this dtype, and float64 steps, may be off."""
     inner = d + EXTRA + 16
     share = inner * np.finfo(dtype).eps / 2
     return share / (1 - 4 * share) + 3 * inner * 2.0**-53

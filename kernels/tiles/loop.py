@@ -85,7 +85,8 @@ class Tile:
     def reaches(self, threshold):
         """(r, c) mask of the scores whose upper bound is not below the owner's threshold; masked pairs never are."""
         real = self.high.dtype.type
-        limit = (threshold[:, None] - self.slack) / self.unit - FLUSHED[self.high.dtype.name]
+        with np.errstate(over="ignore"):  # a threshold far outside the scale of the tile
+            limit = (threshold[:, None] - self.slack) / self.unit - FLUSHED[self.high.dtype.name]
         limit = np.clip(limit, -np.finfo(real).max / 2, np.finfo(real).max).astype(real)
         return self.high >= np.nextafter(limit, real(-np.inf))
 

@@ -121,7 +121,7 @@ def _deviations(rows):
 def _non_negative(rows, name):
     negative = rows[(rows < 0) & (rows > -np.inf)]  # -inf has its own policy, check_finite
     if len(negative):
-        raise ValueError(f"rows must be non-negative for metric={name!r}, got {negative[0]}")
+        raise ValueError(f"rows must be non-negative for metric={name!r}, got {negative.min()}")
     return rows
 
 
@@ -181,8 +181,7 @@ def _differs(x, y):
 
 
 def _differs_and_counts(x, y):
-    differs, either = x != y, (x != 0) | (y != 0)
-    return (differs & either).astype(np.float64), either.astype(np.float64)
+    return (x != y).astype(np.float64), np.maximum(x, y)
 
 
 def _cosine_distance(totals, square_x, square_y):
@@ -200,12 +199,16 @@ def _ratio_or_zero(totals, stat_x, stat_y):
     return np.where(totals[1] == 0, 0.0, totals[0] / totals[1])
 
 
+def _truth(rows):
+    return (rows != 0).astype(np.float64)
+
+
 def _massless(rows):
     return ~rows.any(axis=1)
 
 
-def _jensen_shannon(totals, massless_x, massless_y):
-    half = (totals[0] + totals[1]) / 2
+def _jensen_shannon(totals, massless_x, massless_y, base=np.e):
+    half = (totals[0] + totals[1]) / 2 / np.log(base)
     half = np.where(half < 0, 0.0, half)  # a rounding below zero; NaN stays
     return np.where(massless_x | massless_y, np.inf, np.sqrt(half))  # 0/0 in every share: inf, as in SciPy's cdist
 
@@ -234,7 +237,7 @@ _METRICS = {
             "hellinger", _square_gap, finish=_root_of_half, rows=lambda rows: np.sqrt(_non_negative(rows, "hellinger"))
         ),
         Metric("hamming", _differs),
-        Metric("jaccard", _differs_and_counts, finish=_ratio_or_zero),
+        Metric("jaccard", _differs_and_counts, finish=_ratio_or_zero, rows=_truth),  # of truth values, as SciPy 1.15
     )
 }
 MINKOWSKI = {1.0: "cityblock", 2.0: "euclidean", np.inf: "chebyshev"}
@@ -243,15 +246,15 @@ NAMES = (*_METRICS, "minkowski", *BY_SCIPY)
 
 
 def metric(name, d, keywords=None):
-    """The metric `name` on d features; keywords as in SciPy's cdist (p, w, V, VI, base)."""
+    """The metric `name` on d features; keywords as in SciPy (p, w, V, VI, base)."""
     keywords = dict(keywords or {})
     if name == "minkowski" and not keywords.keys() - {"p"}:
         p = float(keywords.pop("p", 2.0))
-        if not p > 0:
-            raise ValueError(f"metric_kwargs['p'] must be above 0, got {p}")
         if p not in MINKOWSKI:
             return Metric(name, partial(_power_gap, p=p), finish=lambda totals, *_: np.power(totals[0], 1 / p))
         name = MINKOWSKI[p]
+    if "base" in keywords:
+        return replace(_METRICS[name], finish=partial(_jensen_shannon, base=keywords["base"]))
     if keywords or name in BY_SCIPY:
         return Metric(name, _gap, scipy=keywords)
     found = _METRICS[name]
@@ -294,14 +297,15 @@ def keywords(name, given, *sides):
     if name == "seuclidean":
         square = sum(_over_blocks(rows, lambda block: ((block - mean) ** 2).sum(axis=0)) for rows in sides)
         return given | {"V": square / (count - 1)}
-    scatter = sum(_over_blocks(rows, lambda block: (block - mean).T @ (block - mean)) for rows in sides)
+    from threadpoolctl import threadpool_limits
+
     try:
-        return given | {"VI": np.linalg.inv(scatter / (count - 1)).T}
+        with threadpool_limits(1):  # the bits of a product depend on the threads that share it
+            scatter = sum(_over_blocks(rows, lambda block: (block - mean).T @ (block - mean)) for rows in sides)
+            return given | {"VI": np.linalg.inv(scatter / (count - 1)).T}
     except np.linalg.LinAlgError:
-        shape = (count, sides[0].shape[1])
-        raise ValueError(
-            f"metric='mahalanobis' must have rows of full rank to know VI, got singular rows {shape}; give metric_kwargs"
-        ) from None
+        found = f"{count} rows of {sides[0].shape[1]} features with a singular covariance"
+        raise ValueError(f"metric='mahalanobis' must have rows of full rank, got {found}; give metric_kwargs") from None
 
 
 def _over_blocks(rows, statistic):
