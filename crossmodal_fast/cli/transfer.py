@@ -1,0 +1,55 @@
+"""`crossmodal-fast transfer fit` and `transfer apply`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer  # noqa: TID253 - only the command line imports this module
+
+from .. import TransferMap, fit_transfer
+from .._progress import bar
+from ..files import ARRAY_WRITERS, check_input, check_output, read_embeddings, write_array
+from ._options import Backend, FirstFile, Key, MaxBytes, SecondFile, Threads, number, read_pair
+
+MAP = (".npz",)
+
+
+def fit(
+    a: FirstFile,
+    b: SecondFile,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The map to write: .npz")],
+    method: Annotated[str, typer.Option(help="lstsq, ridge or procrustes")] = "lstsq",
+    regularization: Annotated[
+        float | None,
+        typer.Option(parser=number, metavar="NUMBER", help="Of ridge: weight of the squared map, 1 if left out"),
+    ] = None,
+    key: Key = None,
+) -> None:
+    """Learn the map from the rows of A to the rows of B; row i of A is paired with row i of B."""
+    check_output(output, MAP)
+    if regularization is not None and method != "ridge":
+        raise ValueError(f"--regularization must come with --method ridge, got --method {method}")
+    source, target = read_pair(a, b, key)
+    options: dict[str, Any] = {} if regularization is None else {"regularization": regularization}
+    with bar("fitting"):
+        found = fit_transfer(source, target, method, **options)
+    found.save(output)
+    typer.echo(f"{output}: {found!r}, relative error {found.training_residual:.4f} on {len(source)} training pairs")
+
+
+def apply(
+    map_file: Annotated[Path, typer.Argument(metavar="MAP", help="A map that transfer fit wrote")],
+    embeddings: Annotated[Path, typer.Argument(metavar="E", help="Rows to map: .npy .npz .parquet .csv .safetensors")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The rows to write, in any format that can be read")],
+    key: Annotated[str | None, typer.Option(help="Array or column to read where the file holds several")] = None,
+    backend: Backend = "auto",
+    max_bytes: MaxBytes = None,
+    threads: Threads = None,
+) -> None:
+    """Take rows to the other space by a map."""
+    check_output(output, ARRAY_WRITERS)
+    found = TransferMap.load(check_input(map_file, MAP))
+    rows = read_embeddings(embeddings, key=key)
+    with bar("applying the map") as progress:
+        mapped = found.apply(rows, backend=backend, max_bytes=max_bytes, n_threads=threads, progress=progress)
+    write_array(output, mapped)
+    typer.echo(f"{output}: {len(mapped)} rows of {mapped.shape[1]} numbers")

@@ -1,0 +1,69 @@
+"""``.npy``, memory-mapped, and ``.npz``."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as layout
+from numpy.typing import NDArray
+
+from ._checks import FileError, check_size, choose, foreign, no_key
+
+DEFLATE_RATIO = 1032  # deflate packs no tighter than this: a member that claims more is a lie
+
+
+def _check_header(source: Path, name: str, stream: IO[bytes], stream_bytes: int) -> None:
+    try:
+        version = layout.read_magic(stream)
+        read_header = layout.read_array_header_1_0 if version == (1, 0) else layout.read_array_header_2_0
+        shape, _, dtype = read_header(stream)
+    except Exception as error:  # damaged bytes reach tokenize, ast and dtype(), each with exceptions of its own
+        raise foreign(source, error) from error
+    if dtype.hasobject:
+        raise FileError(f"{name} must hold plain numbers, got Python objects, which are never unpickled: save float32")
+    check_size(name, shape, dtype, stream_bytes - stream.tell())
+
+
+def read_npy(source: Path, key: str | None) -> NDArray[Any]:
+    no_key(source, key)
+    with open(source, "rb") as stream:
+        _check_header(source, f"'{source}'", stream, source.stat().st_size)
+    array: NDArray[Any] = np.load(source, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def read_npz(source: Path, key: str | None) -> NDArray[Any]:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            member = members[choose(source, key, members)]
+            name = f"'{member.filename}' in '{source}'"
+            if member.file_size > DEFLATE_RATIO * source.stat().st_size:
+                raise FileError(f"{name} must fit into its file, got {member.file_size} bytes stated: write it again")
+            with archive.open(member) as stream:
+                _check_header(source, name, stream, member.file_size)
+            with archive.open(member) as stream:
+                array: NDArray[Any] = layout.read_array(stream, allow_pickle=False)
+                return array
+    except FileError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
+        raise foreign(source, error) from error
+
+
+def write_npy(file: BinaryIO, array: NDArray[Any]) -> None:
+    layout.write_array(file, array, allow_pickle=False)
+
+
+def write_npz(file: BinaryIO, array: NDArray[Any]) -> None:
+    write_table(file, {"embeddings": array})
+
+
+def write_table(file: BinaryIO, columns: Mapping[str, NDArray[Any]]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:  # np.savez would pickle objects, and takes no column "file"
+        for name, column in columns.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                layout.write_array(stream, column, allow_pickle=False)
