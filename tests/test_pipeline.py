@@ -13,7 +13,7 @@ from crossmodal_fast import evaluate, fusion
 from crossmodal_fast._match import match
 from crossmodal_fast._transfer_map import fit_transfer
 from crossmodal_fast.files import FileError
-from crossmodal_fast.pipeline import CrossModalPipeline, pairs_by_label
+from crossmodal_fast.pipeline import CrossModalPipeline
 from crossmodal_fast.preprocess import PCA, Chain, Whiten, normalize
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -175,11 +175,7 @@ def test_labels_pair_rows_of_different_numbers():
     centres = np.random.default_rng(3).standard_normal((5, 9)) * 4
     data = {"audio": centres[labels["audio"]] + TRAIN["audio"][:90], "image": centres[labels["image"]] @ np.eye(9, 12)}
     pipeline = CrossModalPipeline("center").fit(data, labels=labels)
-    expected = pairs_by_label(labels["image"], labels["audio"])
     image, audio = (pipeline.embeddings_[name] for name in ("image", "audio"))
-    np.testing.assert_array_equal(
-        pipeline.maps_["image", "audio"].M, fit_transfer(image[expected[:, 0]], audio[expected[:, 1]], "ridge").M
-    )
     found = pipeline.evaluate("image", "audio")
     mapped = pipeline.knowledge_transfer("image", fit=False).embeddings
     assert found == evaluate.retrieval(mapped, audio, labels=(labels["image"], labels["audio"]))
@@ -199,13 +195,18 @@ def test_equal_labels_row_by_row_leave_the_rows_paired():
     )
 
 
-def test_pairs_by_label():
-    left, right = np.array(list("abcabx")), np.array(list("ccba"))
-    found = pairs_by_label(left, right)
-    assert (left[found[:, 0]] == right[found[:, 1]]).all()
-    assert sorted(found.tolist()) == [[0, 3], [1, 2], [2, 0], [2, 1], [3, 3], [4, 2]]
-    with pytest.raises(ValueError, match=r"^labels must have at least one value on both sides, got none in common$"):
-        pairs_by_label([1], [2])
+@pytest.mark.parametrize("method", ["lstsq", "ridge", "procrustes"])
+def test_rows_learn_from_all_rows_of_their_label(method):
+    left, right = np.array(list("abcabxcab")), np.array(list("ccbaac"))  # nothing to the right is an x
+    data = {"image": TRAIN["image"][:9, :4], "audio": TRAIN["audio"][:6, :4]}
+    i, j = np.nonzero(left[:, None] == right)
+    known = int((left != "x").sum())
+    options = {"regularization": 3.0 * len(i) / known} if method == "ridge" else {}
+    expected = fit_transfer(data["image"][i], data["audio"][j], method, **options)
+    pipeline = CrossModalPipeline((), {"method": method, "regularization": 3.0}, shared="audio")
+    found = pipeline.fit(data, labels={"image": left, "audio": right}).maps_["image", "audio"]
+    np.testing.assert_allclose(found.M, expected.M, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(found.bias, expected.bias, rtol=1e-8, atol=1e-10)
 
 
 def test_matches_can_train_the_next_map():
@@ -477,6 +478,8 @@ A = TRAIN["image"]
         (lambda: CrossModalPipeline().set_params(neighbours=3), ValueError,
          "parameter must be one of preprocess, transfer, shared, metric, method, k, fusion, weights, control, "
          "got 'neighbours'"),
+        (lambda: CrossModalPipeline().fit(SHORT, labels={"image": ["a"] * 9, "audio": ["b"] * 120}), ValueError,
+         "labels must have at least one value on both sides, got none in common"),
         (lambda: loaded().load_data(TRAIN, labels={"video": [1]}), ValueError,
          "labels must be for the modalities image, audio, text, got 'video'"),
         (lambda: loaded().load_data(TRAIN, labels={"image": [1]}), ValueError,
