@@ -38,6 +38,7 @@ EXTRAS["test"] = [
     "pytest-benchmark>=5",
     "ruff>=0.12",
     "setuptools>=77",  # the packaging tests build without a network
+    "typer>=0.26",  # first whose import and whose sentences do not depend on the version of click
 ]
 EXTRAS["bench"] = [*EXTRAS["test"], *EXTRAS["torch"], "faiss-cpu>=1.9"]
 

@@ -3,8 +3,8 @@
     prepare   rows -> float32 (or float64) codes, norms, offsets          encode.py
     scan      tiles of upper bounds, one GEMM each; keep what can matter  loop.py, an epilogue per operation
     rerank    canonical float64 value of the survivors                    metrics.py
-    certify   the bound says that nothing else can enter, else the rows   bounds.py, shortlist.py
-              concerned take a float64 scan, in the end canonical values
+    certify   the bound says that nothing else can enter, else topk's     shortlist.py
+              queries concerned take a float64 scan, all in the end canonical values
 
 **Key.** The GEMM family is ordered by a linear key, larger is nearer: K_ij = <x_i, y_j> - o_j (- p_i), with
 o = |y|^2 / 2 for L2, 0 for dot and cosine (unit rows), plus the bias. A tile holds upper bounds h_ij >= K_ij, with

@@ -134,7 +134,7 @@ def encode(rows, index, space, dtype):
 
 def _finished(group):
     """The group with the columns behind its features filled in."""
-    largest = group.weight.max(initial=0.0) or group.scale**2
+    largest = group.weight.max() or 2.0**-1000  # without offsets the product alone sets the unit
     offset_scale = float(np.ldexp(1.0, int(np.frexp(largest)[1])))
     codes = group.codes
     d = codes.shape[1] - EXTRA
@@ -156,7 +156,10 @@ def biased(group, bias, form):
     held = replace(group, codes=group.codes.copy(), offset=group.offset + shift, weight=weight)
     if safe.all():
         return [_finished(held)]
-    return [_finished(held[np.flatnonzero(safe)]), Group(group.index[~safe])]
+    parts = [Group(group.index[~safe])]
+    if safe.any():
+        parts.append(_finished(held[np.flatnonzero(safe)]))
+    return parts
 
 
 def operand(x, y, symmetric):

@@ -19,7 +19,7 @@ from .rows import Rows
 
 VALUE_ROWS, VALUE_COLUMNS = 32, 256  # of a block of canonical values: eight lanes of it fill half an L2
 VALUE = {"l2": (0.0, 0.5), "cosine": (1.0, 1.0), "dot": (0.0, 1.0)}  # key = constant + p - worth * ordered value
-FLUSHED = {"float32": 2.0**-90, "float64": 2.0**-900}  # above all that underflow can take from a score, in units
+FLUSHED = {"float32": 2.0**-90, "float64": 2.0**-200}  # above all that underflow can take from a score, in units
 
 
 @dataclass
@@ -266,7 +266,7 @@ def visit(x, y, metric, filters, k, k_columns, max_bytes, precision, prepared, t
     if metric.rooted and filters.bias is not None:  # a root plus a bias is no linear key
         metric, prepared = metrics.unbounded(metric), None
     dtype = "float64" if precision == "float64" else scan_dtype(x.shape[1])
-    where, groups = (prepared.space, prepared.groups) if prepared else (space(metric, y), None)
+    where, groups = (replace(prepared.space, metric=metric), prepared.groups) if prepared else (space(metric, y), None)
     if prepared and prepared.dtype != dtype:
         groups = None
     encoded = groups is not None and filters.bias is None  # a bias goes into a copy of the codes

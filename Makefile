@@ -1,0 +1,71 @@
+# `make demo` and `make test` set up all they need in .venv: a Python 3.11 to 3.14 and make are enough.
+# What is installed is remembered, so that later runs need no network; `make PYTHON=python3.13 test` picks the
+# Python of a new .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-all check format bench clean
+
+help:  ## these lines
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/installed-demo  ## match images, speech and written words; picture and matches land in demo-output/
+	$(BIN)/crossmodal-fast demo --output demo-output
+
+test: check  ## all that CI runs: ruff, mypy and the tests
+	$(BIN)/python -m pytest
+
+test-all: check  ## the tests that take minutes as well
+	$(BIN)/python -m pytest -m ''
+
+check: $(VENV)/installed-test  ## ruff and mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+format: $(VENV)/installed-test  ## let ruff mend what it can
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+bench: $(VENV)/installed-bench  ## time the operations against their peers (installs FAISS and torch)
+	$(BIN)/python -m pytest benchmarks/bench.py
+	$(BIN)/python benchmarks/report.py
+
+clean:  ## remove .venv and all that the other commands wrote
+	rm -rf $(VENV) build dist demo-output *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One file per installed extra. It is written last, so an interrupted installation is done again. An extra that
+# contains others writes theirs too.
+CONTENTS_test := demo
+CONTENTS_bench := test demo
+
+$(VENV)/installed-%: $(VENV)/created setup.py pyproject.toml
+	$(BIN)/python -m pip install --editable '.[$*]'
+	@touch $(addprefix $(VENV)/installed-,$(CONTENTS_$*) $*)
+
+# A .venv that is there already and has a fitting Python is used as it is.
+$(VENV)/created:
+	@if $(BIN)/python -c '$(SUPPORTED)' 2>/dev/null; then \
+	    $(BIN)/python -m ensurepip >/dev/null && touch $@ && exit; \
+	fi; \
+	for name in $(PYTHONS); do \
+	    $$name -c '$(SUPPORTED)' 2>/dev/null || continue; \
+	    supported=$$name; \
+	    $$name -c 'import ensurepip, venv' 2>/dev/null || continue; \
+	    echo "Creating $(VENV) with $$($$name --version)"; \
+	    $$name -m venv --clear $(VENV) && touch $@ && exit; \
+	    exit 1; \
+	done; \
+	if [ -n "$$supported" ]; then \
+	    echo "$$supported has no ensurepip: install $$(basename $$supported)-venv (Debian, Ubuntu) or another Python." >&2; \
+	else \
+	    echo "Python 3.11 to 3.14 is needed and none of these is one: $(PYTHONS). Install one, or name it:" \
+	        "make PYTHON=/path/to/python $(or $(MAKECMDGOALS),test)" >&2; \
+	fi; \
+	exit 1

@@ -1,0 +1,196 @@
+"""README.md and docs/ say what is true: their code runs and shows what they show, the names in them exist."""
+
+import ast
+import contextlib
+import io
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+import crossmodal_fast
+from crossmodal_fast import _dispatch
+from project import ROOT, project_files
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path: (ROOT / path).read_text(encoding="utf-8") for path in project_files() if path.suffix == ".md"}
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = {"python", "sh", "bash"}  # run here; run here; only looked at: it installs
+OF_THE_MACHINE = "cmf.backends()"  # says other things where CuPy is installed
+OTHER_BLAS = 0.01  # maps are learned by LAPACK; a last bit may move one of 891 images
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+def blocks(text, language):
+    return [code for found, code in BLOCK.findall(text) if found == language]
+
+
+def shown(code, node):
+    """The comment behind a statement and on the lines directly below it: what it is said to print or to be."""
+    lines = code.splitlines()[node.end_lineno - 1 :]
+    behind = lines[0].encode()[node.end_col_offset :].decode()
+    taken = [behind] if behind.strip().startswith("#") else []
+    for line in lines[1:]:
+        if not line.startswith("#"):
+            break
+        taken.append(line)
+    return [line.strip().removeprefix("#").strip() for line in taken]
+
+
+def faults(code, namespace):
+    """Run a block, a statement at a time; one sentence for each expression that is not what its comment says."""
+    for node in ast.parse(code).body:
+        printed, value = io.StringIO(), None
+        with contextlib.redirect_stdout(printed):
+            if isinstance(node, ast.Expr):
+                value = eval(compile(ast.Expression(node.value), "README.md", "eval"), namespace)
+            else:
+                exec(compile(ast.Module([node], []), "README.md", "exec"), namespace)
+        found = printed.getvalue() + ("" if value is None else repr(value))
+        said = shown(code, node)
+        if found and said and [line.strip() for line in found.splitlines()] != said:
+            yield f"{ast.unparse(node)} gives {found!r}, not {said!r}"
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The folder in which all Python blocks ran one after another, and the faults."""
+    folder = tmp_path_factory.mktemp("readme")
+    with contextlib.chdir(folder):
+        namespace, found = {}, []
+        for code in blocks(README, "python"):
+            known = OF_THE_MACHINE not in code or not _dispatch._found("cupy")
+            found += [fault for fault in faults(code, namespace) if known]
+    return folder, found
+
+
+def test_python_blocks_run_and_show_what_they_say(ran):
+    assert ran[1] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("1 + 1  # 2\n", None),
+        ("1 + 1  # 3\n", "1 + 1 gives '2', not ['3']"),
+        ("print(5)\n# 5\n", None),
+        ("print(5)\n# 6\n", "print(5) gives '5\\n', not ['6']"),
+        ("[1,\n 2]  # [1, 2]\n", None),
+        ("x = 1  # a note\n", None),
+        ("print(1)\n\n# a note\nx = 1\n", None),
+    ],
+)
+def test_a_wrong_comment_is_found(code, fault):
+    assert list(faults(code, {})) == ([] if fault is None else [fault])
+
+
+def test_every_block_is_run_or_checked():
+    fences = len(re.findall(r"^```", README, re.MULTILINE))
+    assert fences == 2 * len(BLOCK.findall(README))
+    assert {language for language, _ in BLOCK.findall(README)} == LANGUAGES
+
+
+def test_commands_run(ran):
+    commands = [line for code in blocks(README, "sh") for line in code.splitlines()]
+    assert len(commands) > 3
+    for line in commands:
+        program, *words = shlex.split(line)
+        assert program == "crossmodal-fast", line
+        command = [sys.executable, "-m", "crossmodal_fast", *words]
+        done = subprocess.run(command, cwd=ran[0], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), f"{line}: {done.stderr}"
+        if "-o" in words:
+            assert (ran[0] / words[words.index("-o") + 1]).stat().st_size > 0, line
+
+
+def extras():
+    """Names of the extras in setup.py."""
+    found = set()
+    for node in ast.parse((ROOT / "setup.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("EXTRAS"):
+            target = node.targets[0]
+            names = [target.slice] if isinstance(target, ast.Subscript) else node.value.keys
+            found |= {ast.literal_eval(name) for name in names}
+    return found
+
+
+def test_installation_names_what_can_be_installed():
+    lines = [line.split(" #")[0].strip() for code in blocks(README, "bash") for line in code.splitlines()]
+    assert all(re.fullmatch(r"pip install (\.|'?crossmodal-fast(\[\w+\])?'?)", line) for line in lines), lines
+    for page, text in PAGES.items():
+        for named in re.findall(r"crossmodal-fast\[([\w,]+)\]", text):
+            assert set(named.split(",")) <= extras(), f"{page} names the extra {named}"
+
+
+def test_every_public_name_is_explained():
+    text = README + "".join(text for page, text in PAGES.items() if page.parts[0] == "docs")
+    missing = [name for name in crossmodal_fast.__all__ if not re.search(rf"\b{name}\b", text)]
+    assert missing == []
+
+
+def test_links_lead_to_files():
+    broken = [
+        f"{page} -> {link}"
+        for page, text in PAGES.items()
+        for link in LINK.findall(text)
+        if not (ROOT / page.parent / link).exists()
+    ]
+    assert broken == []
+
+
+def test_the_markers_for_generated_parts_are_there_once_each_and_in_order():
+    places = [README.find(marker) for marker in ("<!-- demo output -->", "<!-- benchmark table -->", "<!-- end -->")]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert README.count("<!--") == 3
+
+
+def rows_of_the_demo(text):
+    """Search -> measures, of the table behind the marker."""
+    table = text.partition("<!-- demo output -->\n")[2].partition("\n\n")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return {name: [float(value) for value in values] for name, *values in cells}
+
+
+def test_the_demo_finds_what_is_said(tmp_path, capsys):
+    from crossmodal_fast.demo import report, run
+
+    told = run(tmp_path / "demo")
+    assert "Who finds whom" in capsys.readouterr().out
+    found = {score.search: [score.measures[name] for name in report.MEASURES] for score in told.scores}
+    said = rows_of_the_demo(README)
+    assert len(said) > 3
+    for name, values in said.items():
+        assert values == pytest.approx(found[name], abs=OTHER_BLAS), name
+
+
+def unknown_names(page):
+    """Rows | step | `file` | `name` .. | of a page whose file or names do not exist."""
+    for file, names in re.findall(r"^\|[^|]+\| `([\w/]+\.py)` \| ([^|]+) \|$", page, re.MULTILINE):
+        if not (ROOT / file).exists():
+            yield f"{file} does not exist"
+            continue
+        known = set()
+        for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                known.add(node.name)
+            elif isinstance(node, ast.Assign):
+                known |= {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+        for name in re.findall(r"`(\w+)`", names):
+            if name not in known:
+                yield f"{file} has no {name}"
+
+
+def test_the_proof_names_code_that_exists():
+    page = (ROOT / "docs" / "exactness.md").read_text(encoding="utf-8")
+    assert page.count("| `kernels/") > 8
+    assert list(unknown_names(page)) == []
+
+
+def test_a_wrong_name_in_the_proof_is_found():
+    assert list(unknown_names("| a | `kernels/tiles/encode.py` | `growth` `shrink` |\n")) == [
+        "kernels/tiles/encode.py has no shrink"
+    ]
+    assert list(unknown_names("| a | `kernels/none.py` | `growth` |\n")) == ["kernels/none.py does not exist"]
