@@ -24,7 +24,8 @@ def within(x, y, metric, *, radius, dtype, filters, max_bytes, precision, prepar
     began = time.perf_counter()
     scan = loop.visit(x, y, metric, filters, 1, 0, max_bytes, precision, prepared, tick)
     biased = filters.bias is not None
-    limit = metrics.ordered(metric, radius * radius * ROUNDED if metric.rooted and not biased else radius)
+    with np.errstate(over="ignore"):  # a square beyond float64 excludes nothing
+        limit = metrics.ordered(metric, radius * radius * ROUNDED if metric.rooted and not biased else radius)
     counts, indices, distances = np.zeros(len(x), np.int64), [], []
     for owners, queries in scan.query_blocks():
         found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
