@@ -53,8 +53,8 @@ class Gallery:
         self.metric_kwargs = _validate.metric_keywords(metric, metric_kwargs, vectors.shape[1])
         self._check_finite = check_finite
         self._copied = copy
-        self._vectors = np.array(vectors) if copy else vectors
-        self._ids = _ids(ids, len(vectors), np.zeros(0, np.int64))
+        self._vectors = np.array(vectors[:]) if copy else vectors
+        self._ids = _ids(ids, vectors.shape[0], np.zeros(0, np.int64))
         rows = Rows("vectors", self._vectors, check_finite)
         self._prepared = prepare(
             rows, metrics.metric(metric, vectors.shape[1], metrics.keywords(metric, metric_kwargs, rows))
@@ -71,7 +71,7 @@ class Gallery:
     @property
     def vectors(self) -> Array:
         """(n, d), in order of position; read-only."""
-        view: Array = self._vectors[:]
+        view: Array = np.asarray(self._vectors[:])
         view.flags.writeable = False
         return view
 
@@ -165,8 +165,8 @@ class Gallery:
         """Append rows (p, d). ids default to the numbers after the largest; a refused call changes nothing."""
         vectors = _vectors("vectors", vectors)
         _validate.same_features("vectors", vectors, "gallery", self._vectors)
-        new = _ids(ids, len(vectors), self._ids)
-        together = np.concatenate([self._vectors, vectors])  # promotes: float64 rows make the gallery float64
+        new = _ids(ids, vectors.shape[0], self._ids)
+        together = np.concatenate([self._vectors[:], vectors[:]])  # promotes: float64 rows make the gallery float64
         added = Rows("vectors", together[len(self._ids) :], self._check_finite)
         self._prepared.extend(added)
         self._vectors, self._ids, self._copied = together, np.concatenate([self._ids, new]), True
@@ -179,7 +179,7 @@ class Gallery:
         if not kept.any():
             raise ValueError(f"ids must leave at least one row, got all {len(self)}")
         self._prepared.keep(kept)
-        self._vectors, self._ids, self._copied = self._vectors[kept], self._ids[kept], True
+        self._vectors, self._ids, self._copied = self._vectors[:][kept], self._ids[kept], True
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write vectors, ids and metric to an .npz file, whole or not at all; codes are made again by `load`."""
@@ -191,7 +191,8 @@ class Gallery:
                 "keywords": _plain(self.metric_kwargs),
             }
         )
-        vectors = self._vectors.view(np.uint16) if self._vectors.dtype.name == "bfloat16" else self._vectors
+        vectors = np.asarray(self._vectors[:])
+        vectors = vectors.view(np.uint16) if vectors.dtype.name == "bfloat16" else vectors
         with atomic(path) as file:
             np.savez(file, about=np.array(about), vectors=vectors, ids=self._ids)
 

@@ -5,20 +5,32 @@ some of the pairs. A new method is one such function and a line in `METHODS`.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .preprocess import result_dtype, rows_of
+from . import _validate
+from ._arguments import one_of, rows_of, whole
+from ._config import Control, resolve
+from .preprocess import result_dtype
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-BLOCK_BYTES = 1 << 25  # of scores looked at at a time, where max_bytes does not say otherwise: 32 MiB
+BLOCK_BYTES = 1 << 25  # of workspace at a time, less where max_bytes says so: 32 MiB
 BYTES_PER_SCORE = 32  # of workspace while a block is searched: a float64 copy, its partition, an int32 sum, masks
 SIMILARITIES = ("cosine", "correlation")  # distances that are 1 - similarity
+
+
+def scores_of(distances: Array, metric: str) -> Array:
+    """Distances as `topk` returns them, turned so that higher is better; in place."""
+    if metric == "dot":
+        return distances
+    if metric in SIMILARITIES:
+        return np.subtract(1, distances, out=distances)
+    return np.negative(distances, out=distances)
 
 
 class Matches(NamedTuple):
@@ -48,33 +60,29 @@ class _Embeddings:
     def __init__(self, X: ArrayLike, Y: ArrayLike, metric: str, keywords: dict[str, Any]) -> None:
         self.x, self.y, self.metric, self.keywords = X, Y, metric, keywords
 
-    def _scores(self, distances: Array) -> Array:
-        if self.metric == "dot":
-            return distances
-        return 1 - distances if self.metric in SIMILARITIES else -distances
-
     def by_rows(self, k: int) -> tuple[Indices, Array]:
         from ._operations import topk
 
         distances, columns = topk(self.x, self.y, k, self.metric, **self.keywords)[:2]
-        return np.asarray(columns), self._scores(np.asarray(distances))
+        return np.asarray(columns), scores_of(np.asarray(distances), self.metric)
 
     def by_both(self, k: int) -> tuple[tuple[Indices, Array], Indices]:
         from ._operations import topk_both
 
         of_rows, of_columns = topk_both(self.x, self.y, k, self.metric, **self.keywords)[:2]
-        return (np.asarray(of_rows[1]), self._scores(np.asarray(of_rows[0]))), np.asarray(of_columns[1])
+        scores = scores_of(np.asarray(of_rows[0]), self.metric)
+        return (np.asarray(of_rows[1]), scores), np.asarray(of_columns[1])
 
 
 class _Precomputed:
-    def __init__(self, scores: Array, max_bytes: int | None) -> None:
+    def __init__(self, scores: Array, max_bytes: int) -> None:
         self.scores = scores
         width = BYTES_PER_SCORE * scores.shape[1]
-        if max_bytes is not None and max_bytes < width:
+        if max_bytes < width:
             raise ValueError(
                 f"max_bytes must be at least {width} (one row of {scores.shape[1]} scores), got {max_bytes}"
             )
-        self.step = max(1, (BLOCK_BYTES if max_bytes is None else max_bytes) // width)
+        self.step = max(1, min(BLOCK_BYTES, max_bytes) // width)
 
     def _blocks(self) -> Iterator[tuple[int, Float64]]:
         for start in range(0, len(self.scores), self.step):
@@ -89,7 +97,7 @@ class _Precomputed:
             yield start, block.astype(np.float64, copy=False)
 
     def _check(self, k: int, most: int, side: str) -> None:
-        if not 1 <= k <= most:
+        if not 1 <= whole("k", k, least=None) <= most:
             raise ValueError(f"k must be in 1..{most} (the {side} of X), got {k}")
 
     def by_rows(self, k: int) -> tuple[Indices, Array]:
@@ -177,7 +185,7 @@ def match(
         As in `topk`, or "precomputed".
     **keywords
         Those of `topk` (mask, exclude, bias, metric_kwargs, dtype, backend, max_bytes, ..); with metric="precomputed"
-        only max_bytes.
+        the control arguments, of which max_bytes counts.
 
     Returns
     -------
@@ -203,9 +211,7 @@ def match(
     >>> match([[0.9, 0.1], [0.8, 0.7]], method="mutual", metric="precomputed").pairs
     array([[0, 0]])
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    return METHODS[method](_source(X, Y, metric, keywords), k)
+    return METHODS[one_of("method", method, METHODS)](_source(X, Y, metric, keywords), k)
 
 
 def _source(X: ArrayLike, Y: ArrayLike | None, metric: str, keywords: dict[str, Any]) -> _Source:
@@ -214,14 +220,16 @@ def _source(X: ArrayLike, Y: ArrayLike | None, metric: str, keywords: dict[str, 
             raise ValueError(
                 f"Y must be None with metric='precomputed', where X holds the scores, got shape {np.shape(Y)}"
             )
-        unknown = sorted(set(keywords) - {"max_bytes"})
+        unknown = sorted(set(keywords) - set(Control.__annotations__))
         if unknown:
-            raise TypeError(f"keywords with metric='precomputed' must be max_bytes only, got {', '.join(unknown)}")
-        return _Precomputed(rows_of("X", X), keywords.get("max_bytes"))
+            raise TypeError(
+                f"keywords must be control arguments where scores are ready or fused, got {', '.join(unknown)}"
+            )
+        return _Precomputed(rows_of("X", X), resolve(cast(Control, keywords)).max_bytes)
     if Y is None:
         raise ValueError(f"Y must be given with metric={metric!r}, got None; ready scores go with metric='precomputed'")
-    for name, rows in (("X", X), ("Y", Y)):
-        shape = getattr(rows, "shape", None) or np.shape(rows)
-        if len(shape) != 2:
-            raise ValueError(f"{name} must have shape (rows, d), got {tuple(shape)}; match one batch at a time")
-    return _Embeddings(X, Y, metric, keywords)
+    x, y = _validate.matrix("X", X), _validate.matrix("Y", Y)
+    for name, rows in (("X", x), ("Y", y)):
+        if len(rows.shape) != 2:
+            raise ValueError(f"{name} must have shape (rows, d), got {tuple(rows.shape)}; match one batch at a time")
+    return _Embeddings(x, y, metric, keywords)

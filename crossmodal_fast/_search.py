@@ -121,7 +121,7 @@ def search_within(
     (_, X), (_, Y) = x_side, y_side
     problems, _ = problems_of(x_side, y_side, metric, metric_kwargs, pairs, settled)
     ((_, *problem, keywords),) = problems
-    keywords |= {"radius": _validate.radius(radius, len(X)), "dtype": _validate.output_dtype(dtype, X, Y)}
+    keywords |= {"radius": _validate.radius(radius, X.shape[0]), "dtype": _validate.output_dtype(dtype, X, Y)}
     with running(settled, "searching") as tick:
         _, (counts, indices, distances, _) = run("within", settled, *problem, prepared=prepared, tick=tick, **keywords)
     return Within(np.concatenate([[0], np.cumsum(counts)]), indices, distances)
@@ -141,7 +141,7 @@ def search_ranks(
     """`ranks` for checked matrices."""
     (_, X), (_, Y) = x_side, y_side
     _validate.tie_policy(ties)
-    row, positive = _validate.positives(positives, len(X), len(Y))
+    row, positive = _validate.positives(positives, X.shape[0], Y.shape[0])
     problems, _ = problems_of(x_side, y_side, metric, metric_kwargs, pairs, settled)
     ((_, *problem, keywords),) = problems
     keywords |= {"row": row, "positive": positive}
@@ -201,7 +201,9 @@ def row_pairs(
 
 
 def part(side: Any, lead: tuple[int, ...], at: tuple[int, ...]) -> Any:
-    return np.broadcast_to(side, (*lead, *side.shape[-2:]))[at] if lead else side
+    if len(side.shape) == 2:
+        return side
+    return np.broadcast_to(np.asarray(side[:]), (*lead, *side.shape[-2:]))[at]
 
 
 @contextmanager

@@ -6,7 +6,6 @@ form, and a line in `METHODS`.
 """
 
 import os
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, cast
@@ -14,7 +13,10 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .preprocess import RANK_CUTOFF, column_means, result_dtype, rows_of
+from ._arguments import brief, number, numbers_of, one_of, rows_of
+from ._saved import read_saved, write_saved
+from ._validate import matrix
+from .preprocess import RANK_CUTOFF, column_means, power_below, result_dtype
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -48,8 +50,7 @@ class TransferMap:
     training_residual: float | None = None
 
     def __post_init__(self) -> None:
-        M = np.array(self.M, dtype=np.float64)
-        bias = np.array(self.bias, dtype=np.float64)
+        M, bias = numbers_of("M", self.M).copy(), numbers_of("bias", self.bias).copy()
         if M.ndim != 2 or 0 in M.shape or bias.shape != M.shape[:1]:
             raise ValueError(
                 f"M must have shape (d_out, d_in) and bias (d_out,), got {M.shape} and {bias.shape}; "
@@ -81,9 +82,9 @@ class TransferMap:
         """
         from ._operations import transfer
 
-        E = E if hasattr(E, "dtype") else np.asarray(E)
-        dtype = result_dtype(E.dtype)
-        return np.asarray(transfer(E, self.M.astype(dtype), self.bias.astype(dtype), **control))
+        rows = matrix("E", E)
+        dtype = result_dtype(rows.dtype)
+        return np.asarray(transfer(rows, self.M.astype(dtype), self.bias.astype(dtype), **control))
 
     def inverse(self) -> "TransferMap":
         """The map back, by the pseudo-inverse: e_i = M^+ (e_j - bias). For an orthogonal M it is M^T."""
@@ -92,6 +93,8 @@ class TransferMap:
 
     def compose(self, other: "TransferMap") -> "TransferMap":
         """This map, then `other`, as one: e_k = M_other (M e_i + bias) + bias_other."""
+        if not isinstance(other, TransferMap):
+            raise TypeError(f"other must be a TransferMap, got {brief(other)}")
         if other.M.shape[1] != self.M.shape[0]:
             raise ValueError(f"other must take {self.M.shape[0]} columns, as this map gives, got {other.M.shape[1]}")
         return TransferMap(other.M @ self.M, other.M @ self.bias + other.bias, f"{self.method} then {other.method}")
@@ -153,40 +156,15 @@ class TransferMap:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the map to `path` (.npz of plain arrays), whole or not at all."""
-        save_arrays(path, self.to_arrays())
+        write_saved(path, self.to_arrays())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a map that `save` wrote. Nothing is unpickled."""
-        return cls.from_arrays(load_arrays(path, "TransferMap", ("M", "bias", "method", "training")))
+        return read_saved(path, "TransferMap", cls.from_arrays)
 
     def __repr__(self) -> str:
         return f"TransferMap({self.M.shape[1]} -> {self.M.shape[0]}, method={self.method!r})"
-
-
-def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:
-    """An .npz file, whole or not at all; `path` is taken as it stands."""
-    from .files import atomic
-
-    with atomic(path) as file:
-        np.savez(file, **cast(dict[str, Any], arrays))
-
-
-def load_arrays(path: str | os.PathLike[str], kind: str, needed: tuple[str, ...]) -> dict[str, Array]:
-    """All arrays of an .npz file that a `kind` wrote, which holds at least the `needed` ones."""
-    from .files import FileError
-
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise FileError(f"path must be a whole file that {kind}.save wrote, got '{path}' ({error})") from error
-    missing = [name for name in needed if name not in arrays]
-    if missing:
-        raise FileError(f"path must be a file that {kind}.save wrote, got '{path}' without {', '.join(missing)}")
-    return arrays
 
 
 # ---------------------------------------------------------------------------------------------------- fitting
@@ -297,13 +275,11 @@ def fit_transfer(
     >>> fit_transfer([[0.0], [1.0], [2.0]], [[1.0], [3.0], [5.0]]).M
     array([[2.]])
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    one_of("method", method, METHODS)
     source, target = rows_of("A", A), rows_of("B", B)
     if len(source) != len(target):
         raise ValueError(f"B must have one row for each of the {len(source)} rows of A, got {len(target)}")
-    if not (np.isfinite(regularization) and regularization >= 0):
-        raise ValueError(f"regularization must be finite and at least 0, got {regularization}")
+    number("regularization", regularization)
     if method != "procrustes" and (rotation_only or scale):
         raise ValueError(f"rotation_only and scale must be False but for method='procrustes', got {method!r}")
     if rotation_only and source.shape[1] != target.shape[1]:
@@ -315,29 +291,50 @@ def fit_transfer(
     if not center:
         source_mean, target_mean = np.zeros_like(source_mean), np.zeros_like(target_mean)
     X, Y = _compressed(source, target, weight, source_mean, target_mean)
+    if not X.any():
+        rule, kind = ("rows that differ", "equal") if center else ("a row other than zero", "zero")
+        got = f"{len(source)} {kind} rows" if len(source) > 1 else "1 row"
+        raise ValueError(f"A must hold {rule}, got {got}")
+    x_size, y_size = (float(power_below(np.abs(side).max())) if side.any() else 1.0 for side in (X, Y))
+    X, Y = X / x_size, Y / y_size  # so that no square leaves float64
     singular = np.linalg.svd(X, compute_uv=False)
-    if singular[0] == 0:
-        raise ValueError(f"A must hold rows that differ{'' if center else ' from zero'}, got {len(source)} equal ones")
-    W = METHODS[method](X, Y, _Options(regularization, rotation_only, scale))
-    size = float(np.linalg.norm(Y))
+    W = METHODS[method](X, Y, _Options(regularization / x_size / x_size, rotation_only, scale))
+    sized = method != "procrustes" or scale  # a mere rotation takes X to the size of X
+    with np.errstate(over="ignore", invalid="ignore"):
+        M = W.T * (y_size / x_size if sized else 1.0)
+    if not np.isfinite(M).all():
+        raise ValueError(f"A and B must be of sizes whose ratio float64 holds, got {x_size:g} and {y_size:g}")
+    stretch = 1.0 if sized else x_size / y_size
+    missed = _norm(Y - X @ W * stretch) if stretch <= 1 else stretch * _norm(Y / stretch - X @ W)
+    size = _norm(Y)
     return TransferMap(
-        W.T,
-        target_mean - source_mean @ W,
+        M,
+        target_mean - source_mean @ M.T,
         method,
         int((singular > RANK_CUTOFF * singular[0]).sum()),
-        float(np.linalg.norm(Y - X @ W)) / size if size else 0.0,
+        missed / size if size else 0.0,
     )
+
+
+def _norm(values: Float64) -> float:
+    """Frobenius, without squares that leave float64."""
+    if not values.any():
+        return 0.0
+    size = float(power_below(np.abs(values).max()))
+    return size * float(np.linalg.norm(values / size))
 
 
 def _weights(sample_weight: ArrayLike | None, count: int) -> Float64:
     if sample_weight is None:
         return np.ones(count)
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    weight = numbers_of("sample_weight", sample_weight)
     if weight.shape != (count,):
         raise ValueError(f"sample_weight must have shape ({count},), one for each pair, got {weight.shape}")
-    if not np.isfinite(weight).all() or (weight < 0).any() or not weight.any():
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not (np.isfinite(total) and total > 0 and (weight >= 0).all()):
         raise ValueError(
-            f"sample_weight must be finite, at least 0 and not all 0, got {weight.min()} to {weight.max()}"
+            f"sample_weight must be at least 0 with a finite sum above 0, got {weight.min()} to {weight.max()}"
         )
     return weight
 

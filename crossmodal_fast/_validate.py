@@ -202,9 +202,11 @@ def allowance(mask: Any, lead: tuple[int, ...], m: int, n: int) -> Any:
         mask = np.asarray(mask)
     if mask.dtype.kind != "b":
         raise TypeError(f"mask must be bool, got dtype {mask.dtype}")
-    if mask.shape == (n,) or (mask.shape == (m, n) and not lead):
+    if mask.shape == (n,):
+        return np.asarray(mask[:])
+    if mask.shape == (m, n) and not lead:
         return mask
-    return _broadcast("mask", np.asarray(mask), (*lead, m, n))
+    return _broadcast("mask", np.asarray(mask[:]), (*lead, m, n))
 
 
 def biases(bias: Any, lead: tuple[int, ...], m: int, n: int) -> tuple[Array, Array] | None:

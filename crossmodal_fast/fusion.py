@@ -7,13 +7,14 @@ present) and a line in `NORMALIZERS`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arguments import array_of, brief, number, numbers_of, one_of, rows_of, several
 from ._match import Matches
-from .preprocess import normalize, result_dtype, rows_of
+from .preprocess import normalize, result_dtype, unit_rows
 
 __all__ = ["NORMALIZERS", "concatenate", "reciprocal_rank_fusion", "weighted_sum"]
 
@@ -55,14 +56,15 @@ def concatenate(views: Sequence[ArrayLike], weights: ArrayLike | None = None) ->
     >>> concatenate([[[3.0, 0.0]], [[0.0, 5.0]]], weights=[0.36, 0.64])
     array([[0.6, 0. , 0. , 0.8]])
     """
-    arrays = [rows_of(f"views[{v}]", view) for v, view in enumerate(views)]
+    arrays = [rows_of(f"views[{v}]", view) for v, view in enumerate(several("views", views))]
     weight = _weights(weights, len(arrays))
     lengths = [len(array) for array in arrays]
     if len(set(lengths)) != 1:
         raise ValueError(f"views must have one row per item in each, got {lengths} rows")
     dtype = np.result_type(*(result_dtype(array.dtype) for array in arrays))
     scaled = [
-        (np.sqrt(w) * normalize(array)).astype(dtype, copy=False) for w, array in zip(weight, arrays, strict=True)
+        (np.sqrt(w) * unit_rows(f"views[{v}]", array)).astype(dtype, copy=False)
+        for v, (w, array) in enumerate(zip(weight, arrays, strict=True))
     ]
     return normalize(np.concatenate(scaled, axis=1))
 
@@ -155,9 +157,7 @@ def weighted_sum(scores: Sequence[Any], weights: ArrayLike | None = None, *, nor
     >>> weighted_sum([[[0.0, 1.0]], [[0.5, 0.25]]], weights=[3, 1])
     array([[0.125 , 0.8125]])
     """
-    if normalizer not in NORMALIZERS:
-        raise ValueError(f"normalizer must be one of {', '.join(NORMALIZERS)}, got {normalizer!r}")
-    return _fused(scores, weights, NORMALIZERS[normalizer], renormalize=True)
+    return _fused(scores, weights, NORMALIZERS[one_of("normalizer", normalizer, NORMALIZERS)], renormalize=True)
 
 
 def reciprocal_rank_fusion(scores: Sequence[Any], weights: ArrayLike | None = None, *, k: float = 60.0) -> Any:
@@ -170,7 +170,7 @@ def reciprocal_rank_fusion(scores: Sequence[Any], weights: ArrayLike | None = No
     weights : array_like, shape (modalities,), optional
         Non-negative; 1 each where left out.
     k : float, default 60
-        Above -1. The larger, the less the first ranks stand out.
+        At least 0. The larger, the less the first ranks stand out.
 
     Returns
     -------
@@ -187,18 +187,19 @@ def reciprocal_rank_fusion(scores: Sequence[Any], weights: ArrayLike | None = No
     >>> reciprocal_rank_fusion([[[0.9, 0.1]], [[0.8, 0.3]]], k=1)
     array([[1.        , 0.66666667]])
     """
-    if not (np.isfinite(k) and k > -1):
-        raise ValueError(f"k must be finite and above -1, got {k}")
+    number("k", k)
     return _fused(scores, weights, lambda values, present: 1 / (k + _ranks(values, present)), renormalize=False)
 
 
 def _fused(scores: Sequence[Any], weights: ArrayLike | None, shape_row: Normalizer, *, renormalize: bool) -> Any:
+    scores = several("scores", scores)
     lists = [isinstance(score, Matches) for score in scores]
     if any(lists) and not all(lists):
         raise TypeError("scores must be all matrices or all Matches, got both")
     weight = _weights(weights, len(lists))
     if lists and all(lists):
-        return _fused_lists(scores, weight, shape_row, renormalize)
+        checked = [_checked_matches(f"scores[{v}]", part) for v, part in enumerate(scores)]
+        return _fused_lists(checked, weight, shape_row, renormalize)
     return _fused_matrices(scores, weight, shape_row, renormalize)
 
 
@@ -226,22 +227,42 @@ def _fused_matrices(scores: Sequence[Any], weight: Float64, shape_row: Normalize
     return fused
 
 
+def _checked_matches(name: str, given: Matches) -> Matches:
+    """In order of row and column, once it is sure that they can be added up."""
+    rows, columns, scores = array_of(name, given.rows), array_of(name, given.columns), numbers_of(name, given.scores)
+    shapes = rows.shape, columns.shape, scores.shape
+    if rows.ndim != 1 or len(set(shapes)) != 1:
+        raise ValueError(f"{name} must hold rows, columns and scores of one length, got shapes {shapes}")
+    for part in (rows, columns):
+        if part.size and part.dtype.kind not in "iu":
+            raise TypeError(f"{name} must hold whole numbers as rows and columns, got dtype {part.dtype}")
+        if part.size and part.min() < 0:
+            raise ValueError(f"{name} must hold rows and columns from 0, got {part.min()}")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{name} must hold finite scores, got {scores[~np.isfinite(scores)][0]}; leave such pairs out")
+    order = np.lexsort((columns, rows))  # by column within a row, so that ties go to the lowest
+    found = Matches(rows[order].astype(np.int64), columns[order].astype(np.int64), scores[order])
+    again = np.flatnonzero((np.diff(found.rows) == 0) & (np.diff(found.columns) == 0))
+    if again.size:
+        row, column = found.rows[again[0]], found.columns[again[0]]
+        raise ValueError(f"{name} must hold each pair once, got row {row} with column {column} twice")
+    return found
+
+
 def _fused_lists(scores: Sequence[Matches], weight: Float64, shape_row: Normalizer, renormalize: bool) -> Matches:
     n = 1 + max((int(part.columns.max()) for part in scores if len(part.columns)), default=0)
     m = 1 + max((int(part.rows.max()) for part in scores if len(part.rows)), default=0)
     codes, values, there = [], [], np.zeros(m)
     for w, part in zip(weight, scores, strict=True):
-        order = np.lexsort((part.columns, part.rows))  # by column within a row, so that ties go to the lowest
-        rows, columns = part.rows[order], part.columns[order]
-        counts = np.bincount(rows, minlength=m)
+        counts = np.bincount(part.rows, minlength=m)
         present = np.arange(counts.max(initial=0)) < counts[:, None]
         padded = np.zeros(present.shape)
-        padded[present] = part.scores[order]
-        codes.append(rows * n + columns)
+        padded[present] = part.scores
+        codes.append(part.rows * n + part.columns)
         values.append(w * shape_row(padded, present)[present])
         there += w * (counts > 0)
     pairs, inverse = np.unique(np.concatenate(codes), return_inverse=True)
-    fused = cast(Float64, np.bincount(inverse, weights=np.concatenate(values), minlength=len(pairs)))
+    fused = np.bincount(inverse, weights=np.concatenate(values), minlength=len(pairs)).astype(np.float64)
     rows, columns = np.divmod(pairs, n)
     if renormalize:
         with np.errstate(invalid="ignore"):
@@ -258,9 +279,12 @@ def _row_slices(m: int, n: int) -> Iterator[slice]:
 def _weights(weights: ArrayLike | None, count: int) -> Float64:
     if count == 0:
         raise ValueError("at least one modality must be given to be fused, got none")
-    weight = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
-    if weight.shape != (count,) or not np.isfinite(weight).all() or (weight < 0).any() or not weight.any():
+    weight = np.ones(count) if weights is None else numbers_of("weights", weights)
+    with np.errstate(over="ignore"):
+        sound = weight.shape == (count,) and (weight >= 0).all() and 0 < weight.sum() < np.inf
+    if not sound:
         raise ValueError(
-            f"weights must be {count} finite numbers, at least 0 and not all 0, one for each modality, got {weights!r}"
+            f"weights must be {count} finite numbers, at least 0 and not all 0, one for each modality, "
+            f"got {brief(weights)}"
         )
     return weight

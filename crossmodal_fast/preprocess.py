@@ -9,11 +9,13 @@ float32 holds without loss (float16, bfloat16, float32, int8, uint8, bool), else
 import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arguments import number, numbers_of, one_of, rows_of, whole
 from .kernels.tiles.rows import EXACT_IN_FLOAT32
 
 __all__ = ["PCA", "STEPS", "Center", "Chain", "Normalize", "Standardize", "Step", "Whiten", "normalize"]
@@ -34,16 +36,6 @@ def result_dtype(dtype: Any) -> np.dtype[Any]:
     return np.dtype(np.float32 if np.dtype(dtype).name in EXACT_IN_FLOAT32 else np.float64)
 
 
-def rows_of(name: str, value: ArrayLike) -> Array:
-    """`value` as an (n, d) array of real numbers with n, d >= 1; a memory map stays one."""
-    rows = np.asanyarray(value)
-    if rows.dtype.kind not in "fiub" and rows.dtype.name != "bfloat16":
-        raise TypeError(f"{name} must hold real numbers, got dtype {rows.dtype}")
-    if rows.ndim != 2 or 0 in rows.shape:
-        raise ValueError(f"{name} must have shape (n, d) with n, d >= 1, got {rows.shape}")
-    return rows
-
-
 def row_blocks(name: str, rows: Array) -> Iterator[tuple[slice, Float64]]:
     """(rows taken, float64 copy) over all rows, each checked for NaN and infinity."""
     step = max(1, BLOCK_BYTES // (8 * rows.shape[1]))
@@ -62,31 +54,62 @@ def column_means(name: str, rows: Array, weight: Float64 | None = None) -> Float
     rough = np.asarray(rows[0], dtype=np.float64)
     weight = np.ones(len(rows)) if weight is None else weight
     total = np.zeros(rows.shape[1])
-    for taken, block in row_blocks(name, rows):
-        total += weight[taken] @ (block - rough)
-    return cast(Float64, rough + total / weight.sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        for taken, block in row_blocks(name, rows):
+            total += weight[taken] @ (block - rough)
+        mean = cast(Float64, rough + total / weight.sum())
+    if not np.isfinite(mean).all():
+        raise ValueError(f"{name} must have sums that float64 holds, got more; divide it by 2**100 first")
+    return mean
 
 
-def _spectrum(rows: Array) -> tuple[Float64, Float64, Float64]:
-    """Column means; eigenvalues of the covariance X_c^T X_c / (n - 1), descending; their vectors as columns (d, r)."""
+def power_below(largest: Any) -> Any:
+    """The power of two in (x/2, x] for each x > 0: dividing by it is exact and keeps squares in range."""
+    return np.ldexp(1.0, np.frexp(largest)[1] - 1)
+
+
+@dataclass(frozen=True)
+class _Spectrum:
+    """Principal directions of rows: their mean, and the covariance of (rows - mean) / scale as V diag(values) V^T."""
+
+    mean: Float64  # (d,)
+    scale: float  # a power of two, so that no square leaves float64
+    values: Float64  # (r,), descending
+    vectors: Float64  # (d, r)
+
+    @property
+    def variances(self) -> Float64:
+        """The values in squared units of the rows; infinite where float64 cannot hold them."""
+        with np.errstate(over="ignore"):
+            return self.values * self.scale * self.scale
+
+
+def _spectrum(rows: Array) -> _Spectrum:
+    """Of the covariance X_c^T X_c / (n - 1)."""
     n, d = rows.shape
     if n < 2:
         raise ValueError(f"X must have at least 2 rows to have a covariance, got {n}")
-    mean = column_means("X", rows)
-    if n <= d:  # the covariance would be larger than the rows
-        _, singular, vectors_t = np.linalg.svd(np.asarray(rows, dtype=np.float64) - mean, full_matrices=False)
-        values, vectors = singular**2 / (n - 1), vectors_t.T
-    else:
-        covariance = np.zeros((d, d))
-        for _, block in row_blocks("X", rows):
-            block -= mean
-            covariance += block.T @ block
+    mean, scale, covariance = column_means("X", rows), 0.0, np.zeros((0, 0) if n <= d else (d, d))
+    for _, gap in row_blocks("X", rows):
+        gap -= mean
+        if not (largest := np.abs(gap).max()):
+            continue
+        larger = max(scale, float(power_below(largest)))
+        if n > d:
+            gap /= larger
+            covariance *= (scale / larger) ** 2
+            covariance += gap.T @ gap
+        scale = larger
+    if scale == 0:
+        raise ValueError(f"X must vary to have a principal direction, got {n} equal rows")
+    if n > d:
         values, vectors = np.linalg.eigh(covariance / (n - 1))
         values, vectors = values[::-1].clip(min=0), vectors[:, ::-1]
-    if values[0] == 0:
-        raise ValueError(f"X must vary to have a principal direction, got {n} equal rows")
-    largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])]
-    return mean, values, vectors * np.where(largest < 0, -1.0, 1.0)
+    else:  # the covariance would be larger than the rows
+        _, singular, vectors_t = np.linalg.svd((np.asarray(rows, np.float64) - mean) / scale, full_matrices=False)
+        values, vectors = singular**2 / (n - 1), vectors_t.T
+    leading = vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])]
+    return _Spectrum(mean, scale, values, vectors * np.where(leading < 0, -1.0, 1.0))
 
 
 # ---------------------------------------------------------------------------------------------------- steps
@@ -140,7 +163,7 @@ class Step:
         """Put back what `get_state` gave."""
         for name in self._learned:
             if name in state:
-                setattr(self, name, np.asarray(state[name]))
+                setattr(self, name, numbers_of(name, state[name]))
         return self
 
     def __repr__(self) -> str:
@@ -172,11 +195,18 @@ def _same_columns(rows: Array, like: Array | None, step: Step, name: str = "X", 
 
 def _mapped(name: str, rows: Array, function: Callable[[Float64], Float64]) -> Array:
     out: Array | None = None
+    dtype = result_dtype(rows.dtype)
     for taken, block in row_blocks(name, rows):
-        result = function(block)
-        if out is None:
-            out = np.empty((len(rows), result.shape[1]), dtype=result_dtype(rows.dtype))
-        out[taken] = result
+        try:
+            with np.errstate(over="raise"):
+                result = function(block)
+                if out is None:
+                    out = np.empty((len(rows), result.shape[1]), dtype=dtype)
+                out[taken] = result
+        except FloatingPointError:
+            raise ValueError(
+                f"{name} must give numbers that {dtype} holds, got larger ones in rows {taken.start}..{taken.stop - 1}"
+            ) from None
     return cast(Array, out)
 
 
@@ -207,7 +237,12 @@ def normalize(X: ArrayLike) -> Array:
     array([[0.6, 0.8],
            [0. , 0. ]])
     """
-    return _mapped("X", rows_of("X", X), _unit)
+    return unit_rows("X", rows_of("X", X))
+
+
+def unit_rows(name: str, rows: Array) -> Array:
+    """`normalize` for rows that a caller knows by another name."""
+    return _mapped(name, rows, _unit)
 
 
 class Normalize(Step):
@@ -245,10 +280,15 @@ class Standardize(Invertible):
 
     def _fit(self, rows: Array) -> None:
         self.mean_ = column_means("X", rows)
-        total = np.zeros(rows.shape[1])
-        for _, block in row_blocks("X", rows):
-            total += np.square(block - self.mean_).sum(axis=0)
-        deviation = np.sqrt(total / len(rows))
+        total, scale = np.zeros((2, rows.shape[1]))  # of each column: sum of squares in units of scale**2
+        for _, gap in row_blocks("X", rows):
+            gap -= self.mean_
+            largest = np.abs(gap).max(axis=0)
+            larger = np.where(largest > 0, np.maximum(scale, power_below(largest)), scale)
+            unit = np.where(larger > 0, larger, 1.0)
+            total = total * np.square(scale / unit) + np.square(gap / unit).sum(axis=0)
+            scale = larger
+        deviation = scale * np.sqrt(total / len(rows))
         self.scale_ = np.where(deviation <= CONSTANT_CUTOFF * np.abs(self.mean_), 1.0, deviation)
 
     def _forward(self, block: Float64) -> Float64:
@@ -300,23 +340,26 @@ class Whiten(_Linear):
     _learned = ("mean_", "components_", "backward_", "eigenvalues_")
 
     def __init__(self, method: str = "zca", *, epsilon: float = 0.0, shrinkage: float = 0.0) -> None:
-        if method not in ("zca", "pca"):
-            raise ValueError(f"method must be 'zca' or 'pca', got {method!r}")
-        if not (np.isfinite(epsilon) and epsilon >= 0):
-            raise ValueError(f"epsilon must be finite and at least 0, got {epsilon}")
-        if not 0 <= shrinkage <= 1:
-            raise ValueError(f"shrinkage must be in 0..1, got {shrinkage}")
+        one_of("method", method, ("zca", "pca"))
+        number("epsilon", epsilon)
+        number("shrinkage", shrinkage, most=1.0)
         self.method, self.epsilon, self.shrinkage = method, epsilon, shrinkage
 
     def _fit(self, rows: Array) -> None:
-        mean, values, vectors = _spectrum(rows)
-        average = values.sum() / rows.shape[1]
-        regular = (1 - self.shrinkage) * values + self.shrinkage * average + self.epsilon
+        found = _spectrum(rows)
+        average = found.values.sum() / rows.shape[1]
+        regular = (1 - self.shrinkage) * found.values + self.shrinkage * average
+        regular += self.epsilon / found.scale / found.scale
+        if not np.isfinite(regular[0]):
+            raise ValueError(f"epsilon must be near the variances of X, got {self.epsilon} and {found.variances[0]:g}")
         kept = regular > RANK_CUTOFF**2 * regular[0]
-        vectors, root = vectors[:, kept], np.sqrt(regular[kept])
+        vectors, root = found.vectors[:, kept], found.scale * np.sqrt(regular[kept])
         rotation = vectors if self.method == "zca" else np.eye(len(root))
-        self.mean_, self.eigenvalues_ = mean, values[kept]
-        self.components_, self.backward_ = (rotation / root) @ vectors.T, (vectors * root) @ rotation.T
+        self.mean_, self.eigenvalues_ = found.mean, found.variances[kept]
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.components_, self.backward_ = (rotation / root) @ vectors.T, (vectors * root) @ rotation.T
+        if not np.isfinite(self.components_).all():
+            raise ValueError(f"X must vary by more than float64 needs to divide by it, got {found.scale:g} at most")
 
 
 class PCA(_Linear):
@@ -338,19 +381,20 @@ class PCA(_Linear):
     _learned = ("mean_", "components_", "backward_", "explained_variance_", "explained_variance_ratio_")
 
     def __init__(self, n_components: int | None = None) -> None:
-        if n_components is not None and n_components < 1:
-            raise ValueError(f"n_components must be at least 1, got {n_components}")
+        if n_components is not None:
+            whole("n_components", n_components)
         self.n_components = n_components
 
     def _fit(self, rows: Array) -> None:
-        mean, values, vectors = _spectrum(rows)
-        rank = int((values > RANK_CUTOFF**2 * values[0]).sum())
+        found = _spectrum(rows)
+        rank = int((found.values > RANK_CUTOFF**2 * found.values[0]).sum())
         k = rank if self.n_components is None else self.n_components
         if k > rank:
             raise ValueError(f"n_components must be in 1..{rank} (the rank of the centred X), got {k}")
-        self.mean_, self.components_, self.backward_ = mean, vectors[:, :k].T.copy(), vectors[:, :k].copy()
-        self.explained_variance_ = values[:k]
-        self.explained_variance_ratio_ = values[:k] / values.sum()
+        vectors = found.vectors[:, :k]
+        self.mean_, self.components_, self.backward_ = found.mean, vectors.T.copy(), vectors.copy()
+        self.explained_variance_ = found.variances[:k]
+        self.explained_variance_ratio_ = found.values[:k] / found.values.sum()
 
 
 STEPS: dict[str, type[Step]] = {
@@ -391,14 +435,14 @@ class Chain:
         """`fit(X)` and the transformed rows, in one go."""
         rows = rows_of("X", X)
         for step in self.steps:
-            rows = step.fit(rows).transform(rows)
+            rows = _given_by(step, step.fit(rows).transform(rows), len(rows))
         return rows
 
     def transform(self, X: ArrayLike) -> Array:
         """X (m, d) -> (m, columns out of the last step); with no step, X itself."""
         rows = rows_of("X", X)
         for step in self.steps:
-            rows = step.transform(rows)
+            rows = _given_by(step, step.transform(rows), len(rows))
         return rows
 
     def inverse_transform(self, Z: ArrayLike) -> Array:
@@ -416,6 +460,15 @@ class Chain:
         return f"Chain({list(self.steps)!r})"
 
 
+def _given_by(step: Any, given: Any, count: int) -> Array:
+    """What a step, which may be anybody's, made of `count` rows."""
+    name = f"the result of {type(step).__name__}"
+    rows = rows_of(name, given)
+    if len(rows) != count:
+        raise ValueError(f"{name} must have the {count} rows that it was given, got {len(rows)}")
+    return rows
+
+
 def _step(step: Any) -> Any:
     if isinstance(step, str):
         if step not in STEPS:
@@ -424,5 +477,5 @@ def _step(step: Any) -> Any:
             )
         return STEPS[step]()
     if isinstance(step, type) or not (hasattr(step, "fit") and hasattr(step, "transform")):
-        raise TypeError(f"step must be a name or an object with fit and transform, got {step!r}")
+        raise TypeError(f"step must be a name or an object with fit and transform, got {step!r}; () stands for none")
     return copy.deepcopy(step)

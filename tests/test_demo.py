@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from matplotlib import image as png
 
-from crossmodal_fast import demo, fit_transfer
+from crossmodal_fast import BackendUnavailable, Matches, cli, demo, fit_transfer
 from crossmodal_fast.demo import data, report, search
+from crossmodal_fast.files import FileError
 from project import ROOT
 
 FEATURES = resources.files("crossmodal_fast.demo").joinpath("spoken_digits.npz")
@@ -74,16 +75,20 @@ def test_the_table_holds_every_match(ran):
     with open(ran[2] / "matches.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     told = ran[0]
-    assert len(rows) == sum(5 * len(stats.candidates) for _, stats, _ in told.searches) == 5 * (891 + 600 + 80 + 600)
+    assert len(rows) == 5 * (891 + 600 + 80 + 600 + 891)
+    assert sum(len(stats.candidates) for _, stats, _ in told.searches) == 891 + 600 + 80 + 600
     right = [row["right"] == "True" for row in rows]
     assert right == [row["query_digit"] == row["match_digit"] for row in rows]
     assert [row["rank"] for row in rows[:6]] == ["1", "2", "3", "4", "5", "1"]
-    first = [row for row in rows if row["search"] == "image -> speech" and row["rank"] == "1"]
-    hit_rate = np.mean([row["right"] == "True" for row in first])
     scores = {score.search: score.measures for score in told.scores}
-    assert hit_rate == pytest.approx(scores["image -> speech"]["hit_rate@1"], abs=1e-12)
-    captions = {row["match_caption"] for row in first}
-    assert "zero, en f2" in captions
+    for name in dict.fromkeys(row["search"] for row in rows):
+        first = [row for row in rows if row["search"] == name and row["rank"] == "1"]
+        hit_rate = np.mean([row["right"] == "True" for row in first])
+        assert hit_rate == pytest.approx(scores[name]["hit_rate@1"], abs=1e-12)
+        if name.endswith("-> speech"):
+            assert "zero, en f2" in {row["match_caption"] for row in first}
+    assert name == "image + name -> speech"
+    assert first[0]["query_caption"] == "image 906 + een (Dutch)"
     distances = np.array([float(row["distance"]) for row in rows]).reshape(-1, 5)
     assert (np.diff(distances, axis=1) >= 0).all()
 
@@ -199,19 +204,44 @@ def test_the_folder_of_the_output_must_exist(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_lies_in_the_way_is_seen_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "learn", lambda digits: pytest.fail("it began to learn"))
+    (tmp_path / "matches.csv").mkdir()
+    with pytest.raises(FileError) as caught:
+        demo.run(tmp_path)
+    assert (
+        str(caught.value) == f"'{tmp_path / 'matches.csv'}' must be a new or a regular file, got a folder or a device"
+    )
+
+
+@pytest.mark.parametrize(
+    ("backend", "sentence"),
+    [
+        ("abacus", "backend must be 'auto' or one of ['cuda', 'numba', 'numpy'], got 'abacus'"),
+        ("numba", "topk cannot run with backend='numba' (numba: there is none)"),
+    ],
+)
+def test_a_backend_that_cannot_run_leaves_nothing_behind(backend, sentence, tmp_path, monkeypatch, capsys):
+    def search(operation, backend, *arguments, **keywords):
+        raise BackendUnavailable(f"topk cannot run with backend={backend!r} (numba: there is none)")
+
+    monkeypatch.setattr("crossmodal_fast._search.implementation", search)
+    assert cli.main(["demo", "--backend", backend, "--output", str(tmp_path / "output")]) == 2
+    assert capsys.readouterr().err == f"crossmodal-fast: {sentence}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---- its parts
 
 
-def test_fit_by_class_is_least_squares_over_all_pairs():
-    random = np.random.default_rng(3)
-    source, target = random.standard_normal((40, 6)), random.standard_normal((30, 4))
-    source_label, target_label = np.arange(40) % 10, np.arange(30) * 7 % 10
-    target_label[:4] = 0  # unequal classes
-    pairs = np.argwhere(source_label[:, None] == target_label)
-    expected = fit_transfer(source[pairs[:, 0]], target[pairs[:, 1]], "lstsq")
-    found = search.fit_by_class(source, source_label, target, target_label)
-    np.testing.assert_allclose(found.M, expected.M, atol=1e-12)
-    np.testing.assert_allclose(found.bias, expected.bias, atol=1e-12)
+def test_maps_are_least_squares_over_all_pairs_of_a_digit():
+    digits = {"image": data.images(), "speech": data.speech(), "name": data.names()}
+    pipeline = search.learn(digits)
+    assert set(pipeline.maps_) == set(search.DIRECTIONS)
+    left, right = (digits[name].learned.label for name in ("name", "speech"))
+    pairs = np.argwhere(left[:, None] == right)
+    rows = pipeline.embeddings_["name"][pairs[:, 0]], pipeline.embeddings_["speech"][pairs[:, 1]]
+    np.testing.assert_allclose(pipeline.maps_["name", "speech"].M, fit_transfer(*rows, "lstsq").M, atol=1e-9)
 
 
 def test_plain_order_puts_equal_rows_by_index():
@@ -222,10 +252,8 @@ def test_plain_order_puts_equal_rows_by_index():
 def test_the_check_of_exactness_can_say_no(monkeypatch):
     random = np.random.default_rng(5)
     left, right = random.standard_normal((20, 8)), random.standard_normal((50, 8))
-    label = {"image": np.zeros(20, dtype=np.int64), "speech": np.zeros(50, dtype=np.int64)}
-    found = search.Search(
-        "a", "image", "speech", *search.topk(left, right, 5, "cosine"), label["image"], label["speech"], None
-    )
+    halves = (data.Half(rows, np.zeros(len(rows)), np.full(len(rows), "")) for rows in (left, right))
+    found = search.Search("a", *halves, *search.topk(left, right, 5, "cosine"))
     assert search.agreement(left, right, found) == (100, 100)
     found.indices[3] = found.indices[3, ::-1].copy()  # the middle of five stays in its place
     assert search.agreement(left, right, found) == (96, 100)
@@ -234,6 +262,18 @@ def test_the_check_of_exactness_can_say_no(monkeypatch):
 def test_each_image_gets_a_name_of_its_digit_and_all_languages_serve():
     images, names = np.array([4, 4, 2, 4]), np.tile(np.arange(10), 2)
     assert search.name_for_each(images, names).tolist() == [4, 14, 2, 4]
+
+
+def test_fused_matches_are_told_like_the_others():
+    half = data.Half(np.zeros((4, 2)), np.arange(4), np.array(list("abcd")))
+    chosen = search.taken(half, np.array([3, 1]))
+    assert (chosen.label.tolist(), chosen.caption.tolist()) == ([3, 1], ["d", "b"])
+    scores = np.linspace(1.0, 0.1, 10)
+    matches = Matches(np.repeat([0, 1], 5), np.arange(10), scores)
+    found = search.fused_search(chosen, search.taken(half, np.array([0, 2])), half, matches)
+    assert found.query.caption.tolist() == ["d + a", "b + c"]
+    assert found.indices.tolist() == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    np.testing.assert_array_equal(found.distances.ravel(), 1 - scores)
 
 
 def test_class_means():

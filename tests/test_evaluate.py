@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmodal_fast import evaluate
-from crossmodal_fast.evaluate import average_precision, chance, first_ranks, retrieval
+from crossmodal_fast.evaluate import _positives, _retrieval, average_precision, chance, first_ranks, retrieval
 from crossmodal_fast.preprocess import Center, normalize
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -105,7 +105,7 @@ def test_embeddings_give_what_their_scores_give(metric, ties):
     )
 
 
-@pytest.mark.parametrize("ties", evaluate.TIES)
+@pytest.mark.parametrize("ties", _retrieval.TIES)
 @pytest.mark.parametrize("metric", ["dot", "sqeuclidean", "cityblock"])
 @pytest.mark.parametrize("exclude_self", [False, True])
 def test_counting_and_sorting_agree(monkeypatch, ties, metric, exclude_self):
@@ -116,9 +116,9 @@ def test_counting_and_sorting_agree(monkeypatch, ties, metric, exclude_self):
         "exclude_self": exclude_self, "empty": "skip",
     }  # fmt: skip
     counted = retrieval(X, Y, **options)
-    monkeypatch.setattr(evaluate, "FEW_POSITIVES", 0)
+    monkeypatch.setattr(_retrieval, "FEW_POSITIVES", 0)
     assert retrieval(X, Y, **options) == counted
-    monkeypatch.setattr(evaluate, "BLOCK_SCORES", 40 * 3)
+    monkeypatch.setattr(_retrieval, "BLOCK_SCORES", 40 * 3)
     assert retrieval(X, Y, **options) == counted
 
 
@@ -154,8 +154,8 @@ def test_blocks_do_not_matter(monkeypatch, rows, positives, given_as):
     labels = np.arange(9) % 3, np.arange(12) % 3
     truth = {"positives": csr(relevant)} if given_as == "csr" else {"labels": labels}
     whole = retrieval(scores, metric="precomputed", **truth)
-    monkeypatch.setattr(evaluate, "BLOCK_SCORES", 12 * rows)
-    monkeypatch.setattr(evaluate, "BLOCK_POSITIVES", positives)
+    monkeypatch.setattr(_retrieval, "BLOCK_SCORES", 12 * rows)
+    monkeypatch.setattr(_positives, "BLOCK_POSITIVES", positives)
     assert retrieval(scores, metric="precomputed", **truth) == whole
 
 
@@ -174,6 +174,32 @@ def test_queries_without_positives(empty, queries, hit, mrr, mean_rank, mean_ap)
         {"queries": queries, "hit_rate@1": hit, "mrr": mrr, "median_rank": found["median_rank"], "mean_rank": mean_rank,
          "map": mean_ap, "map@1": hit}
     )  # fmt: skip
+
+
+def test_max_bytes_bounds_the_block_and_changes_nothing(monkeypatch):
+    rng = np.random.default_rng(2)
+    X, Y = rng.standard_normal((2, 90, 3))
+    labels = rng.integers(0, 2, (2, 90))
+    seen = []
+    blocks = _retrieval._score_blocks
+    monkeypatch.setattr(_retrieval, "_score_blocks", lambda *given: (seen.append(given[3]), blocks(*given))[1])
+    whole = retrieval(X, Y, labels=labels, metric="euclidean")
+    scores = -np.linalg.norm(X[:, None] - Y, axis=2)
+    assert retrieval(scores, labels=labels, metric="precomputed", max_bytes=24 * 90 * 7) == pytest.approx(whole)
+    assert seen == [(1 << 21) // 90, 7]
+
+
+def test_one_cut_off_will_do():
+    scores = problem(9, 9)[0]
+    assert retrieval(scores, metric="precomputed", k=3) == retrieval(scores, metric="precomputed", k=(3,))
+    assert chance(9, k=3) == chance(9, k=(3,))
+
+
+def test_positives_may_be_a_tuple():
+    scores = problem(3, 4)[0]
+    assert retrieval(scores, None, (1, 2, 3), metric="precomputed") == retrieval(
+        scores, None, [1, 2, 3], metric="precomputed"
+    )
 
 
 # ---- measures from ranks
@@ -255,7 +281,7 @@ NAN = np.array([[1.0, 2.0], [np.nan, 0.0]])
         (lambda: first_ranks([1, 2], [0, 1]), ValueError,
          "indptr must ascend from 0 to the 2 ranks, with one entry more than there are queries, got [0 1]"),
         (lambda: average_precision([1], [0, 1], denominator="all"), ValueError,
-         "denominator must be 'positives' or 'capped', got 'all'"),
+         "denominator must be one of positives, capped, got 'all'"),
         (lambda: retrieval(EYE, metric="precomputed", ties="random"), ValueError,
          "ties must be one of index, optimistic, pessimistic, mean, got 'random'"),
         (lambda: retrieval(EYE, metric="precomputed", empty="no"), ValueError,
@@ -269,7 +295,7 @@ NAN = np.array([[1.0, 2.0], [np.nan, 0.0]])
         (lambda: retrieval(EYE, EYE, metric="precomputed"), ValueError,
          "gallery must be given unless metric='precomputed', where queries holds the scores, got metric='precomputed'"),
         (lambda: retrieval(NAN, metric="precomputed"), ValueError,
-         "queries must hold finite scores, got NaN or infinity in row 1"),
+         "queries must hold finite scores, got nan in row 1"),
         (lambda: retrieval(EYE[0], EYE), ValueError, "queries must have shape (n, d) with n, d >= 1, got (3,)"),
         (lambda: retrieval(EYE[:2], metric="precomputed", exclude_self=True), ValueError,
          "exclude_self must be False unless there are as many queries as gallery rows, got 2 and 3"),
@@ -291,7 +317,39 @@ NAN = np.array([[1.0, 2.0], [np.nan, 0.0]])
          "indptr must have 4 entries, one more than there are queries, got 2"),
         (lambda: retrieval(EYE, None, ([0, 2, 1, 2], [0, 1]), metric="precomputed"), ValueError,
          "indptr must ascend from 0 to the 2 indices, with one entry more than there are queries, got [0 2 1 2]"),
-        (lambda: chance(3, 4), ValueError, "positives must be in 0..n with n at least 1, got 4..4 and n = 3"),
+        (lambda: chance(3, 4), ValueError, "positives must be in 0..3 (the gallery rows), got 4..4"),
+        (lambda: chance(3, []), ValueError, "positives must be a number or have shape (m,) with m >= 1, got (0,)"),
+        (lambda: chance(3, [1.5]), TypeError, "positives must hold whole numbers, got dtype float64"),
+        (lambda: chance(2.5), TypeError, "n must be a whole number, got 2.5"),
+        (lambda: chance(0, 0), ValueError, "n must be at least 1, got 0"),
+        (lambda: chance(3, k=2.5), TypeError, "k must be a whole number, got 2.5"),
+        (lambda: evaluate.hit_rate([1], 2.5), TypeError, "k must be a whole number, got 2.5"),
+        (lambda: retrieval(EYE, metric="precomputed", k="5"), TypeError, "k must be a whole number, got '5'"),
+        (lambda: retrieval(EYE, metric="precomputed", k=(1, None)), TypeError, "k must be a whole number, got None"),
+        (lambda: average_precision([0], [0, 1]), ValueError, "ranks must be at least 1 (inf: not found), got 0.0"),
+        (lambda: first_ranks([np.nan], [0, 1]), ValueError, "ranks must be at least 1 (inf: not found), got nan"),
+        (lambda: first_ranks([[1]], [0, 1]), ValueError, "ranks must have shape (m,) with m >= 1, got (1, 1)"),
+        (lambda: evaluate.mrr(["a"]), TypeError, "ranks must hold numbers, got dtype <U1"),
+        (lambda: average_precision([1], [0, 0.5, 1]), TypeError, "indptr must hold whole numbers, got dtype float64"),
+        (lambda: retrieval(EYE, EYE, (np.arange(4) * 2, [0, 1, 2, 2, 1, 0])), ValueError,
+         "positives must name a row once per query, got 2 twice for query 1"),
+        (lambda: retrieval(EYE, EYE, mask=EYE > 0), TypeError,
+         "control arguments must be among ['backend', 'check_finite', 'max_bytes', 'n_threads', 'precision', "
+         "'progress'], got 'mask'"),
+        (lambda: retrieval(EYE, metric="precomputed", backend="abacus"), ValueError,
+         "backend must be 'auto' or one of ['cuda', 'numba', 'numpy'], got 'abacus'"),
+        (lambda: retrieval(EYE, metric="precomputed", max_bytes=71), ValueError,
+         "max_bytes must be at least 72 (one row of 3 scores), got 71"),
+        (lambda: retrieval(EYE, EYE, labels=[1, 1, 1]), TypeError,
+         "labels must be a pair, of the queries and of the gallery rows, got [1, 1, 1]"),
+        (lambda: retrieval(EYE, EYE, labels=([1, 2, 3], ["1", "2", "3"])), TypeError,
+         "labels must be of one kind on all sides, text or numbers, got int64 in labels[0] and <U1 in labels[1]"),
+        (lambda: retrieval(EYE, EYE, labels=([1, 2, np.nan], [1, 2, 3])), ValueError,
+         "labels[0] must not be NaN, got it in row 2; leave such rows out"),
+        (lambda: evaluate.count_positives([None], ["a"]), TypeError,
+         "query_labels must be all text or all numbers, got dtype object"),
+        (lambda: evaluate.count_positives(["a"], [["a"]]), ValueError,
+         "gallery_labels must have shape (n,), one for each row, got (1, 1)"),
         (lambda: chance(3, [0, 1]), ValueError,
          "every query must have a positive, got 1 without, query 0 first; empty='skip', 'neg' or 'pos' allows it"),
     ],

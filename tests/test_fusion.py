@@ -201,6 +201,18 @@ INFINITE = tables()[0]
 INFINITE[4, 2] = np.inf
 
 
+def test_lists_may_be_lists_in_any_order_and_empty():
+    given = Matches(np.array([0, 0, 2]), np.array([1, 3, 0]), np.array([0.9, 0.1, 0.5]))
+    as_lists = Matches([2, 0, 0], [0, 3, 1], [0.5, 0.1, 0.9])
+    none = Matches(*(np.empty(0, dtype=np.int64) for _ in range(2)), np.empty(0))
+    for fuse in (weighted_sum, reciprocal_rank_fusion):
+        expected = fuse([given, given])
+        for one, other in ((fuse([as_lists, given]), expected), (fuse([given, none]), fuse([given], [1.0]))):
+            for part, right in zip(one, other, strict=True):
+                np.testing.assert_array_equal(part, right)
+        assert [len(part) for part in fuse([none, none])] == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
     [
@@ -216,7 +228,30 @@ INFINITE[4, 2] = np.inf
          "weights must be 2 finite numbers, at least 0 and not all 0, one for each modality, got [1, -1]"),
         (lambda: weighted_sum([np.eye(2)], normalizer="softmax"), ValueError,
          "normalizer must be one of none, minmax, zmuv, sum, max, rank, got 'softmax'"),
-        (lambda: reciprocal_rank_fusion([np.eye(2)], k=-1.0), ValueError, "k must be finite and above -1, got -1.0"),
+        (lambda: reciprocal_rank_fusion([np.eye(2)], k=-1.0), ValueError,
+         "k must be finite and at least 0, got -1.0"),
+        (lambda: reciprocal_rank_fusion([np.eye(2)], k="60"), TypeError, "k must be a number, got '60'"),
+        (lambda: concatenate(None), TypeError, "views must be a sequence, got None"),
+        (lambda: weighted_sum(3), TypeError, "scores must be a sequence, got 3"),
+        (lambda: concatenate([np.eye(2), [[1.0, np.nan]] * 2]), ValueError,
+         "views[1] must be finite, got nan in row 0; remove or fill such rows first"),
+        (lambda: concatenate([np.eye(2), [[1.0], [2.0, 3.0]]]), TypeError,
+         "views[1] must be an array, or lists of one length, got [[1.0], [2.0, 3.0]]"),
+        (lambda: weighted_sum([np.eye(2)] * 2, ["a", "b"]), TypeError, "weights must hold numbers, got dtype <U1"),
+        (lambda: weighted_sum([np.eye(2)] * 2, [1e308, 1e308]), ValueError,
+         "weights must be 2 finite numbers, at least 0 and not all 0, one for each modality, got [1e+308, 1e+308]"),
+        (lambda: weighted_sum([np.eye(2)], normalizer=["max"]), ValueError,
+         "normalizer must be one of none, minmax, zmuv, sum, max, rank, got ['max']"),
+        (lambda: weighted_sum([Matches([0], [0, 1], [0.5, 0.5])]), ValueError,
+         "scores[0] must hold rows, columns and scores of one length, got shapes ((1,), (2,), (2,))"),
+        (lambda: weighted_sum([Matches([0.0], [0], [0.5])]), TypeError,
+         "scores[0] must hold whole numbers as rows and columns, got dtype float64"),
+        (lambda: weighted_sum([Matches([0], [-1], [0.5])]), ValueError,
+         "scores[0] must hold rows and columns from 0, got -1"),
+        (lambda: weighted_sum([Matches([0], [1], [np.nan])]), ValueError,
+         "scores[0] must hold finite scores, got nan; leave such pairs out"),
+        (lambda: weighted_sum([Matches([4, 2, 4], [1, 1, 1], [0.5, 0.4, 0.3])]), ValueError,
+         "scores[0] must hold each pair once, got row 4 with column 1 twice"),
         (lambda: weighted_sum([np.eye(2), np.eye(3)]), ValueError,
          "scores must be matrices of one shape, got (2, 2) and (3, 3)"),
         (lambda: weighted_sum([tables()[0], INFINITE]), ValueError,

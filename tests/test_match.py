@@ -117,6 +117,20 @@ def test_matches_unpack_and_pair():
     assert found.pairs.dtype == np.int64
 
 
+def test_max_bytes_bounds_the_rows_in_work(monkeypatch):
+    scores = np.random.default_rng(6).integers(0, 5, (40, 9))
+    expected = match(scores, k=3, metric="precomputed")
+    seen = []
+    best = _match._best
+    monkeypatch.setattr(_match, "_best", lambda block, k: (seen.append(len(block)), best(block, k))[1])
+    found = match(scores, k=3, metric="precomputed", max_bytes=32 * 9 * 7)
+    with cmf.config_context(max_bytes=32 * 9 * 16):
+        match(scores, k=3, metric="precomputed")
+    assert seen == [7, 7, 7, 7, 7, 5, 16, 16, 8]
+    for part, right in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(part, right)
+
+
 NAN = np.zeros((4, 3))
 NAN[2, 1] = np.nan
 
@@ -138,7 +152,19 @@ NAN[2, 1] = np.nan
         (lambda: match(np.eye(3), max_bytes=95, metric="precomputed"), ValueError,
          "max_bytes must be at least 96 (one row of 3 scores), got 95"),
         (lambda: match(np.eye(3), mask=None, bias=None, metric="precomputed"), TypeError,
-         "keywords with metric='precomputed' must be max_bytes only, got bias, mask"),
+         "keywords must be control arguments where scores are ready or fused, got bias, mask"),
+        (lambda: match(np.eye(3), k=2.5, metric="precomputed"), TypeError, "k must be a whole number, got 2.5"),
+        (lambda: match(np.eye(3), k=True, method="mutual", metric="precomputed"), TypeError,
+         "k must be a whole number, got True"),
+        (lambda: match(np.eye(3), max_bytes=0, metric="precomputed"), ValueError,
+         "max_bytes must be a whole number of bytes above 0, got 0"),
+        (lambda: match(np.eye(3), np.eye(3), ["topk"]), ValueError, "method must be one of topk, mutual, got ['topk']"),
+        (lambda: match([[1.0], [2.0, 3.0]], np.eye(3)), TypeError,
+         "X must be rows of numbers of one length, got [[1.0], [2.0, 3.0]]"),
+        (lambda: match([[1.0], [2.0, 3.0]], metric="precomputed"), TypeError,
+         "X must be an array, or lists of one length, got [[1.0], [2.0, 3.0]]"),
+        (lambda: match(np.ma.masked_less(np.eye(3), 1), metric="precomputed"), TypeError,
+         "X must be an array without masked entries, got a masked array; fill it first"),
         (lambda: match(np.eye(3), np.eye(3), metric="precomputed"), ValueError,
          "Y must be None with metric='precomputed', where X holds the scores, got shape (3, 3)"),
         (lambda: match(np.ones(3), metric="precomputed"), ValueError,
@@ -148,7 +174,7 @@ NAN[2, 1] = np.nan
         (lambda: match(np.ones((2, 3, 4)), np.eye(4)), ValueError,
          "X must have shape (rows, d), got (2, 3, 4); match one batch at a time"),
         (lambda: match(np.eye(4), [1.0, 2.0]), ValueError,
-         "Y must have shape (rows, d), got (2,); match one batch at a time"),
+         "Y must have shape (..., rows, features), got (2,)"),
     ],
 )  # fmt: skip
 def test_sentences(call, error, sentence):

@@ -1,8 +1,5 @@
-"""The four steps together: what they compute, in which order they may be called, files, and every sentence."""
+"""The four steps together: what they compute, step by step and in one go."""
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,29 +9,11 @@ import crossmodal_fast as cmf
 from crossmodal_fast import evaluate, fusion
 from crossmodal_fast._match import match
 from crossmodal_fast._transfer_map import fit_transfer
-from crossmodal_fast.files import FileError
 from crossmodal_fast.pipeline import CrossModalPipeline
-from crossmodal_fast.preprocess import PCA, Chain, Whiten, normalize
+from crossmodal_fast.preprocess import PCA, Chain, normalize
+from modalities import TEST, TRAIN, fitted, world
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-def world(n=120, seed=0, noise=0.2):
-    """Three views of the same hidden things, of different widths."""
-    hidden = np.random.default_rng(0).standard_normal((400, 6))[seed : seed + n]
-    rng = np.random.default_rng(1)
-    made = {}
-    for name, width in {"image": 12, "audio": 9, "text": 7}.items():
-        mixing = rng.standard_normal((6, width))
-        made[name] = hidden @ mixing + noise * np.random.default_rng(seed + width).standard_normal((n, width)) + 2
-    return made
-
-
-TRAIN, TEST = world(), world(50, seed=200)
-
-
-def fitted(**parameters):
-    return CrossModalPipeline(**{"preprocess": ["center", "normalize"], **parameters}).fit(TRAIN)
 
 
 # ---- what is computed
@@ -126,6 +105,29 @@ def test_k_left_out_is_ten_or_one_for_mutual_or_all_there_are():
     assert len(pipeline.match_and_align("audio", "image").matches.rows) == 16
 
 
+def test_keywords_reach_the_metric():
+    pipeline = fitted()
+    sides = ("audio", "image")
+    keywords = {"metric": "minkowski", "metric_kwargs": {"p": 3}}
+    scores = pipeline.calculate_similarity(*sides, **keywords).scores
+    mapped = pipeline.knowledge_transfer("audio", fit=False).embeddings
+    expected = (np.abs(mapped[:, None] - pipeline.embeddings_["image"]) ** 3).sum(axis=2) ** (1 / 3)
+    np.testing.assert_allclose(scores, -expected, rtol=1e-12)
+    np.testing.assert_array_equal(pipeline.match_and_align(*sides, k=1, **keywords).matches.columns, scores.argmax(1))
+    assert pipeline.evaluate(*sides, **keywords) == pipeline.evaluate(*sides, metric="precomputed")
+    pipeline.set_params(fusion="weighted_sum")
+    fused = pipeline.evaluate(("audio", "text"), "image", **keywords, n_threads=1)
+    assert fused == evaluate.retrieval(
+        pipeline.calculate_similarity(("audio", "text"), "image", **keywords).scores, metric="precomputed"
+    )
+
+
+def test_a_modality_is_compared_with_itself_as_it_is():
+    pipeline = fitted(shared="text")
+    for name, rows in pipeline.embeddings_.items():
+        np.testing.assert_array_equal(pipeline.calculate_similarity(name, name).scores, cmf.similarity(rows, rows))
+
+
 def test_ready_scores_are_matched_as_they_are():
     scores = np.array([[1.0, 5.0, 2.0], [9.0, 0.0, 9.0]])
     found = CrossModalPipeline().match_and_align(scores, metric="precomputed", k=2)
@@ -141,6 +143,23 @@ def test_the_stored_similarity_is_matched_by_name():
     pipeline.calculate_similarity("audio", "image", metric="dot")
     stored = pipeline.match_and_align("audio", "image", metric="precomputed", k=2)
     np.testing.assert_array_equal(stored.pairs, pipeline.match_and_align("audio", "image", metric="dot", k=2).pairs)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pipeline: pipeline.knowledge_transfer("audio", "image", method="procrustes"),
+        lambda pipeline: pipeline.preprocess_data(fit=False),
+        lambda pipeline: pipeline.run(TEST, directions=[]),
+    ],
+    ids=["map", "steps", "data"],
+)
+def test_stored_scores_are_forgotten_with_what_they_came_from(change):
+    pipeline = fitted()
+    pipeline.calculate_similarity("audio", "image")
+    change(pipeline)
+    with pytest.raises(RuntimeError, match="calculate_similarity"):
+        pipeline.match_and_align("audio", "image", metric="precomputed")
 
 
 # ---- pairs and labels
@@ -326,190 +345,15 @@ def test_float32_stays_float32():
 def test_control_reaches_every_operation():
     pipeline = CrossModalPipeline(transfer=None, control={"backend": "abacus"})
     pipeline.load_data({"a": TEST["image"], "b": TEST["image"]})
-    pipeline.preprocess_data()
+    with pytest.raises(ValueError, match="backend"):
+        pipeline.preprocess_data()
+    pipeline.set_params(control=None).preprocess_data()
+    pipeline.set_params(control={"backend": "abacus"})
     for call in (pipeline.calculate_similarity, pipeline.match_and_align, pipeline.evaluate):
         with pytest.raises(ValueError, match="backend"):
             call("a", "b")
     with pytest.raises(ValueError, match="backend"):
         pipeline.knowledge_transfer("a", "b")
-
-
-# ---- files and parameters
-
-
-def test_paths_are_read(tmp_path):
-    for name, rows in TRAIN.items():
-        np.save(tmp_path / f"{name}.npy", rows)
-    paths = {name: tmp_path / f"{name}.npy" for name in TRAIN}
-    pipeline = CrossModalPipeline(["center", "normalize"]).fit({**paths, "image": str(paths["image"])})
-    assert isinstance(pipeline.data_["audio"], np.memmap)
-    np.testing.assert_array_equal(pipeline.transform(TEST)["audio"], fitted().transform(TEST)["audio"])
-
-
-def test_a_saved_pipeline_does_the_same(tmp_path):
-    steps = {"image": [Whiten("pca", epsilon=0.1), "normalize"], "audio": ["standardize", PCA(np.int64(5))]}
-    parameters = {"preprocess": steps, "transfer": {"method": "ridge", "regularization": 2.0}, "shared": "text",
-                  "weights": {"image": 2.0}, "k": 3}  # fmt: skip
-    pipeline = CrossModalPipeline(**parameters).fit(TRAIN)
-    pipeline.save(tmp_path / "pipeline.npz")
-    again = CrossModalPipeline.load(tmp_path / "pipeline.npz")
-    for name, rows in pipeline.transform(TEST).items():
-        np.testing.assert_array_equal(again.transform(TEST)[name], rows)
-    first, second = pipeline.run(TEST), again.run(TEST)
-    assert first.measures == second.measures
-    for direction, alignment in first.alignments.items():
-        np.testing.assert_array_equal(second.alignments[direction].pairs, alignment.pairs)
-    assert {**again.get_params(), "preprocess": 0} == {**pipeline.get_params(), "preprocess": 0}
-    np.testing.assert_array_equal(again.fit(TRAIN).transform(TEST)["image"], pipeline.transform(TEST)["image"])
-    with np.load(tmp_path / "pipeline.npz", allow_pickle=False) as archive:
-        assert all(archive[name].dtype.kind in "fU" for name in archive)
-
-
-def test_an_unfitted_pipeline_can_be_saved(tmp_path):
-    CrossModalPipeline("center", None).save(tmp_path / "pipeline.npz")
-    assert CrossModalPipeline.load(tmp_path / "pipeline.npz").transfer is None
-
-
-def test_what_cannot_be_saved_or_loaded(tmp_path):
-    scaler = pytest.importorskip("sklearn.preprocessing").StandardScaler()
-    sentence = (
-        "^preprocess must consist of normalize, center, standardize, whiten, pca to be saved, got StandardScaler$"
-    )
-    with pytest.raises(TypeError, match=sentence):
-        CrossModalPipeline([scaler]).save(tmp_path / "pipeline.npz")
-    sentence = "^parameters must be plain numbers, names, lists and dicts to be saved, got ndarray$"
-    with pytest.raises(TypeError, match=sentence):
-        CrossModalPipeline(transfer={"method": "ridge", "sample_weight": np.ones(3)}).save(tmp_path / "pipeline.npz")
-    assert list(tmp_path.iterdir()) == []
-    fit_transfer(TRAIN["image"], TRAIN["audio"]).save(tmp_path / "map.npz")
-    sentence = r"^path must be a file that CrossModalPipeline\.save wrote, got '.*map\.npz' without pipeline$"
-    with pytest.raises(FileError, match=sentence):
-        CrossModalPipeline.load(tmp_path / "map.npz")
-
-
-def test_parameters_as_in_scikit_learn():
-    pipeline = CrossModalPipeline([PCA(3)], k=2)
-    assert CrossModalPipeline(**pipeline.get_params()).get_params() == pipeline.get_params()
-    assert pipeline.set_params(k=5, metric="dot") is pipeline
-    assert (pipeline.k, pipeline.metric) == (5, "dot")
-    assert repr(CrossModalPipeline()).startswith("CrossModalPipeline(preprocess='normalize', transfer='ridge', ")
-    clone = pytest.importorskip("sklearn.base").clone(pipeline)
-    assert repr(clone) == repr(pipeline)
-
-
-def test_it_imports_without_the_heavy_libraries():
-    code = (
-        "import sys, crossmodal_fast.pipeline; "
-        "heavy = ('numba', 'cupy', 'sklearn', 'scipy.spatial', 'pandas', 'pyarrow'); "
-        "print([name for name in heavy if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-# ---- sentences
-
-
-def loaded(**data):
-    pipeline = CrossModalPipeline()
-    pipeline.load_data(data or TRAIN)
-    return pipeline
-
-
-def prepared(**data):
-    pipeline = loaded(**data)
-    pipeline.preprocess_data()
-    return pipeline
-
-
-SHORT = {"image": TRAIN["image"][:9], "audio": TRAIN["audio"]}
-A = TRAIN["image"]
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "sentence"),
-    [
-        (lambda: CrossModalPipeline().preprocess_data(), RuntimeError,
-         "load_data must be called before preprocess_data"),
-        (lambda: CrossModalPipeline().run(), RuntimeError, "load_data must be called before run"),
-        (lambda: loaded().preprocess_data(fit=False), RuntimeError,
-         "fit or preprocess_data() must be called before fitted steps are applied"),
-        (lambda: CrossModalPipeline().transform(TEST), RuntimeError,
-         "fit or preprocess_data() must be called before fitted steps are applied"),
-        (lambda: loaded().knowledge_transfer("image"), RuntimeError,
-         "preprocess_data must be called before knowledge_transfer"),
-        (lambda: loaded().calculate_similarity("image", "audio"), RuntimeError,
-         "preprocess_data must be called before calculate_similarity"),
-        (lambda: loaded().match_and_align("image", "audio"), RuntimeError,
-         "preprocess_data must be called before match_and_align"),
-        (lambda: loaded().evaluate("image", "audio"), RuntimeError, "preprocess_data must be called before evaluate"),
-        (lambda: prepared().calculate_similarity("image", "audio"), RuntimeError,
-         "knowledge_transfer('image', 'audio') must be called before calculate_similarity: they have 12 and 9 columns"),
-        (lambda: prepared().knowledge_transfer("image", "audio", fit=False), RuntimeError,
-         "knowledge_transfer('image', 'audio') must be fitted before it is applied: leave out fit=False"),
-        (lambda: fitted().match_and_align("image", "audio", metric="precomputed"), RuntimeError,
-         "calculate_similarity('image', 'audio') must be called before match_and_align(.., metric='precomputed')"),
-        (lambda: loaded().load_data([A]), TypeError, "data must be a dict of at least one modality, got list"),
-        (lambda: loaded().load_data({}), TypeError, "data must be a dict of at least one modality, got dict"),
-        (lambda: fitted().transform(A), TypeError, "data must be a dict of modalities, got ndarray"),
-        (lambda: loaded(image=A[0]), ValueError, "data['image'] must have shape (n, d) with n, d >= 1, got (12,)"),
-        (lambda: loaded(image=A.astype(str)), TypeError, "data['image'] must hold real numbers, got dtype <U32"),
-        (lambda: fitted().run({**TEST, "video": A}), ValueError,
-         "data must be one of the modalities image, audio, text, got 'video'"),
-        (lambda: CrossModalPipeline(shared="video").fit(TRAIN), ValueError,
-         "shared must be one of the modalities image, audio, text, got 'video'"),
-        (lambda: prepared().knowledge_transfer("video"), ValueError,
-         "source must be one of the modalities image, audio, text, got 'video'"),
-        (lambda: prepared().knowledge_transfer("image", "video"), ValueError,
-         "target must be one of the modalities image, audio, text, got 'video'"),
-        (lambda: fitted().match_and_align("image", "video"), ValueError,
-         "target must be one of the modalities image, audio, text, got 'video'"),
-        (lambda: fitted().match_and_align("image"), ValueError, "target must be given with metric='cosine', got None"),
-        (lambda: fitted().match_and_align(A, "image"), TypeError,
-         "source must be a modality or a sequence of them, got ndarray"),
-        (lambda: CrossModalPipeline().fit(SHORT), ValueError,
-         "pairs or labels must be loaded for 120 rows of 'audio' and 9 of 'image', got neither"),
-        (lambda: loaded(**SHORT).match_and_align(["image", "audio"], "audio"), ValueError,
-         "source must name modalities with equally many rows, got [9, 120] in image, audio"),
-        (lambda: CrossModalPipeline(transfer=None).fit({"a": A, "b": A[:9]}).evaluate("a", "b"), ValueError,
-         "pairs or labels must be loaded to evaluate 'a' against 'b', whose rows are not equally many, got neither"),
-        (lambda: fitted(fusion="max").match_and_align(["image", "audio"], "text"), ValueError,
-         "fusion must be one of concatenate, weighted_sum, reciprocal_rank, got 'max'"),
-        (lambda: CrossModalPipeline().set_params(neighbours=3), ValueError,
-         "parameter must be one of preprocess, transfer, shared, metric, method, k, fusion, weights, control, "
-         "got 'neighbours'"),
-        (lambda: CrossModalPipeline().fit(SHORT, labels={"image": ["a"] * 9, "audio": ["b"] * 120}), ValueError,
-         "labels must have at least one value on both sides, got none in common"),
-        (lambda: loaded().load_data(TRAIN, labels={"video": [1]}), ValueError,
-         "labels must be for the modalities image, audio, text, got 'video'"),
-        (lambda: loaded().load_data(TRAIN, labels={"image": [1]}), ValueError,
-         "labels['image'] must have shape (120,), got (1,)"),
-        (lambda: loaded().load_data(TRAIN, pairs=[[0, 0]]), ValueError,
-         "pairs must be a dict (modality, modality) -> (p, 2) for 3 modalities, got one array"),
-        (lambda: loaded().load_data(TRAIN, pairs={("image", "video"): [[0, 0]]}), ValueError,
-         "pairs must be for two of the modalities image, audio, text, got ('image', 'video')"),
-        (lambda: loaded().load_data(SHORT, pairs=[0, 1]), ValueError,
-         "pairs of 'image' and 'audio' must have shape (p, 2) with p >= 1, got (2,)"),
-        (lambda: loaded().load_data(SHORT, pairs=[[0.0, 1.0]]), TypeError,
-         "pairs of 'image' and 'audio' must be row numbers, got dtype float64"),
-        (lambda: loaded().load_data(SHORT, pairs=[[9, 1]]), ValueError,
-         "pairs must name rows of 'image' in 0..8, got 9"),
-        (lambda: loaded().load_data(SHORT, pairs=[[0, -1]]), ValueError,
-         "pairs must name rows of 'audio' in 0..119, got -1"),
-    ],
-)  # fmt: skip
-def test_sentences(call, error, sentence):
-    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
-        call()
-
-
-def test_a_refused_load_changes_nothing():
-    pipeline = fitted()
-    data, embeddings = pipeline.data_, pipeline.embeddings_
-    with pytest.raises(ValueError, match="labels"):
-        pipeline.load_data(TEST, labels={"image": [1]})
-    assert pipeline.data_ is data
-    assert pipeline.embeddings_ is embeddings
 
 
 # ---- real data

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from crossmodal_fast import preprocess
 from crossmodal_fast.preprocess import PCA, Center, Chain, Normalize, Standardize, Whiten, normalize
@@ -238,10 +239,47 @@ def test_an_empty_chain_changes_nothing():
     np.testing.assert_array_equal(Chain().fit_transform(X), X)
 
 
+# ---- sizes
+
+
+@pytest.mark.parametrize("power", [-900, -600, 600, 900])
+@pytest.mark.parametrize("shape", [(40, 7), (5, 7)])
+def test_powers_of_two_change_no_bit(power, shape):
+    X = rows(*shape)
+    scaled = np.ldexp(X, power)
+    np.testing.assert_array_equal(normalize(scaled), normalize(X))
+    np.testing.assert_array_equal(Standardize().fit_transform(scaled), Standardize().fit_transform(X))
+    np.testing.assert_array_equal(Whiten().fit_transform(scaled), Whiten().fit_transform(X))
+    np.testing.assert_array_equal(PCA().fit_transform(scaled), np.ldexp(PCA().fit_transform(X), power))
+    ratios = PCA().fit(scaled).explained_variance_ratio_
+    np.testing.assert_array_equal(ratios, PCA().fit(X).explained_variance_ratio_)
+
+
+def test_a_block_of_larger_rows_after_smaller_ones(monkeypatch):
+    X = rows(60, 7)
+    X[:11] *= 1e-5
+    X[11:22] = X[0]
+    whole = [step.fit(X).get_state() for step in (Standardize(), Whiten(), PCA())]
+    monkeypatch.setattr(preprocess, "BLOCK_BYTES", 8 * 7 * 11)
+    for step, expected in zip((Standardize(), Whiten(), PCA()), whole, strict=True):
+        for name, value in step.fit(X).get_state().items():
+            np.testing.assert_allclose(value, expected[name], rtol=1e-9, atol=1e-12)
+
+
 # ---- sentences
 
 BAD = rows(4, 3)
 BAD[2, 1] = np.inf
+
+
+class Foreign:
+    """A step of somebody else's."""
+
+    def __init__(self, transform):
+        self.transform = transform
+
+    def fit(self, X):
+        return self
 
 
 @pytest.mark.parametrize(
@@ -249,8 +287,26 @@ BAD[2, 1] = np.inf
     [
         (lambda: normalize([1.0, 2.0]), ValueError, "X must have shape (n, d) with n, d >= 1, got (2,)"),
         (lambda: normalize(np.empty((0, 3))), ValueError, "X must have shape (n, d) with n, d >= 1, got (0, 3)"),
-        (lambda: normalize([["a"]]), TypeError, "X must hold real numbers, got dtype <U1"),
-        (lambda: normalize([[1j]]), TypeError, "X must hold real numbers, got dtype complex128"),
+        (lambda: normalize([["a"]]), TypeError,
+         "X must be bool, integer, float16, bfloat16, float32 or float64, got dtype <U1"),
+        (lambda: normalize([[1j]]), TypeError,
+         "X must be bool, integer, float16, bfloat16, float32 or float64, got dtype complex128"),
+        (lambda: normalize(rows().astype(np.longdouble)), TypeError,
+         f"X must be bool, integer, float16, bfloat16, float32 or float64, got dtype {np.dtype(np.longdouble)}"),
+        (lambda: normalize([[1.0], [2.0, 3.0]]), TypeError,
+         "X must be an array, or lists of one length, got [[1.0], [2.0, 3.0]]"),
+        (lambda: normalize(np.ma.masked_less(rows(), 0)), TypeError,
+         "X must be an array without masked entries, got a masked array; fill it first"),
+        (lambda: normalize(sparse.csr_array(rows())), TypeError,
+         "X must be dense, got a SciPy sparse matrix; .toarray() makes it so"),
+        (lambda: Center().fit(np.full((4, 2), 1e308) * [[1], [-1], [1], [1]]), ValueError,
+         "X must have sums that float64 holds, got more; divide it by 2**100 first"),
+        (lambda: Center().fit_transform(np.array([[3e38], [-3e38], [3e38]], dtype=np.float32)), ValueError,
+         "X must give numbers that float32 holds, got larger ones in rows 0..2"),
+        (lambda: Whiten().fit(np.ldexp(rows(), -1030)), ValueError,
+         "X must vary by more than float64 needs to divide by it, got 6.95336e-310 at most"),
+        (lambda: Whiten(epsilon=1.0).fit(np.ldexp(rows(), -600)), ValueError,
+         "epsilon must be near the variances of X, got 1.0 and 0"),
         (lambda: normalize(BAD), ValueError, "X must be finite, got inf in row 2; remove or fill such rows first"),
         (lambda: Center().fit(BAD), ValueError, "X must be finite, got inf in row 2; remove or fill such rows first"),
         (lambda: Center().fit(rows()).inverse_transform([[0.0, np.nan] + [0.0] * 5]), ValueError,
@@ -264,19 +320,29 @@ BAD[2, 1] = np.inf
         (lambda: PCA(2).fit(rows()).inverse_transform(rows(4, 3)), ValueError,
          "Z must have 2 columns, as transform gives, got shape (4, 3)"),
         (lambda: PCA(0), ValueError, "n_components must be at least 1, got 0"),
+        (lambda: PCA(0.95), TypeError, "n_components must be a whole number, got 0.95"),
+        (lambda: PCA(True), TypeError, "n_components must be a whole number, got True"),
         (lambda: PCA(5).fit(rows(4, 9)), ValueError, "n_components must be in 1..3 (the rank of the centred X), got 5"),
         (lambda: PCA().fit(rows(1)), ValueError, "X must have at least 2 rows to have a covariance, got 1"),
         (lambda: Whiten().fit(np.full((9, 2), 0.1)), ValueError,
          "X must vary to have a principal direction, got 9 equal rows"),
-        (lambda: Whiten("zac"), ValueError, "method must be 'zca' or 'pca', got 'zac'"),
+        (lambda: Whiten("zac"), ValueError, "method must be one of zca, pca, got 'zac'"),
         (lambda: Whiten(epsilon=-1.0), ValueError, "epsilon must be finite and at least 0, got -1.0"),
+        (lambda: Whiten(epsilon=None), TypeError, "epsilon must be a number, got None"),
         (lambda: Whiten(shrinkage=1.5), ValueError, "shrinkage must be in 0..1, got 1.5"),
+        (lambda: Whiten(shrinkage=np.nan), ValueError, "shrinkage must be in 0..1, got nan"),
         (lambda: Chain("centre"), ValueError,
          "step must be one of normalize, center, standardize, whiten, pca or an object with fit and transform, "
          "got 'centre'"),
-        (lambda: Chain([3]), TypeError, "step must be a name or an object with fit and transform, got 3"),
+        (lambda: Chain([3]), TypeError,
+         "step must be a name or an object with fit and transform, got 3; () stands for none"),
         (lambda: Chain([PCA]), TypeError,
-         f"step must be a name or an object with fit and transform, got {PCA!r}"),
+         f"step must be a name or an object with fit and transform, got {PCA!r}; () stands for none"),
+        (lambda: Chain(Foreign(lambda X: X[1:])).fit(rows(4)), ValueError,
+         "the result of Foreign must have the 4 rows that it was given, got 3"),
+        (lambda: Chain(Foreign(sparse.csr_array)).transform(rows(4)), TypeError,
+         "the result of Foreign must be dense, got a SciPy sparse matrix; .toarray() makes it so"),
+        (lambda: Center().set_state({"mean_": ["a"]}), TypeError, "mean_ must hold numbers, got dtype <U1"),
         (lambda: Chain(["normalize"]).fit(rows()).inverse_transform(rows()), TypeError,
          "steps must all have an inverse to be undone, got Normalize, which has none"),
     ],

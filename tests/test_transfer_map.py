@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossmodal_fast import _transfer_map, evaluate
+from crossmodal_fast import evaluate
 from crossmodal_fast._transfer_map import TransferMap, fit_transfer
-from crossmodal_fast.files import FileError
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -302,7 +301,8 @@ A, B = pairs()
         (lambda: fit_transfer(A, B, "auto"), ValueError, "method must be one of lstsq, ridge, procrustes, got 'auto'"),
         (lambda: fit_transfer(A, B[:9]), ValueError, "B must have one row for each of the 80 rows of A, got 9"),
         (lambda: fit_transfer(A[0], B), ValueError, "A must have shape (n, d) with n, d >= 1, got (6,)"),
-        (lambda: fit_transfer(A, B.astype(str)), TypeError, "B must hold real numbers, got dtype <U32"),
+        (lambda: fit_transfer(A, B.astype(str)), TypeError,
+         "B must be bool, integer, float16, bfloat16, float32 or float64, got dtype <U32"),
         (lambda: fit_transfer(NAN, B), ValueError,
          "A must be finite, got nan in row 7; remove or fill such rows first"),
         (lambda: fit_transfer(B, NAN), ValueError,
@@ -314,13 +314,32 @@ A, B = pairs()
         (lambda: fit_transfer(A, B, "procrustes", rotation_only=True), ValueError,
          "rotation_only must be False between spaces of 6 and 4 columns, got True"),
         (lambda: fit_transfer(np.full((9, 2), 0.1), B[:9]), ValueError,
-         "A must hold rows that differ, got 9 equal ones"),
+         "A must hold rows that differ, got 9 equal rows"),
         (lambda: fit_transfer(np.zeros((9, 2)), B[:9], center=False), ValueError,
-         "A must hold rows that differ from zero, got 9 equal ones"),
+         "A must hold a row other than zero, got 9 zero rows"),
+        (lambda: fit_transfer(A[:1], B[:1]), ValueError, "A must hold rows that differ, got 1 row"),
         (lambda: fit_transfer(A, B, sample_weight=[1.0]), ValueError,
          "sample_weight must have shape (80,), one for each pair, got (1,)"),
         (lambda: fit_transfer(A, B, sample_weight=np.arange(-1.0, 79)), ValueError,
-         "sample_weight must be finite, at least 0 and not all 0, got -1.0 to 78.0"),
+         "sample_weight must be at least 0 with a finite sum above 0, got -1.0 to 78.0"),
+        (lambda: fit_transfer(A, B, sample_weight=np.zeros(80)), ValueError,
+         "sample_weight must be at least 0 with a finite sum above 0, got 0.0 to 0.0"),
+        (lambda: fit_transfer(A, B, sample_weight=np.full(80, 1e308)), ValueError,
+         "sample_weight must be at least 0 with a finite sum above 0, got 1e+308 to 1e+308"),
+        (lambda: fit_transfer(A, B, sample_weight=["a"] * 80), TypeError,
+         "sample_weight must hold numbers, got dtype <U1"),
+        (lambda: fit_transfer(A, B, ["ridge"]), ValueError,
+         "method must be one of lstsq, ridge, procrustes, got ['ridge']"),
+        (lambda: fit_transfer(A, B, "ridge", regularization="1"), TypeError,
+         "regularization must be a number, got '1'"),
+        (lambda: fit_transfer([[1.0], [2.0, 3.0]], B), TypeError,
+         "A must be an array, or lists of one length, got [[1.0], [2.0, 3.0]]"),
+        (lambda: TransferMap(A + 0j, np.zeros(80)), TypeError, "M must hold numbers, got dtype complex128"),
+        (lambda: TransferMap(A, None), TypeError, "bias must hold numbers, got dtype object"),
+        (lambda: fit_transfer(A, B).compose(A), TypeError,
+         "other must be a TransferMap, got an array of shape (80, 6)"),
+        (lambda: fit_transfer(A, B).apply([[1.0], [2.0, 3.0]]), TypeError,
+         "E must be rows of numbers of one length, got [[1.0], [2.0, 3.0]]"),
         (lambda: TransferMap(A, np.zeros(3)), ValueError,
          "M must have shape (d_out, d_in) and bias (d_out,), got (80, 6) and (3,); "
          "a map without an intercept has a bias of zeros"),
@@ -336,37 +355,31 @@ def test_sentences(call, error, sentence):
         call()
 
 
-def test_files_that_hold_no_map(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        TransferMap.load(tmp_path / "none.npz")
-    (tmp_path / "text.npz").write_text("not an archive")
-    with pytest.raises(
-        FileError, match=r"^path must be a whole file that TransferMap\.save wrote, got '.*text\.npz' \("
-    ):
-        TransferMap.load(tmp_path / "text.npz")
-    np.save(tmp_path / "one.npy", np.ones(3))
-    with pytest.raises(FileError, match=r"^path must be a whole file that TransferMap\.save wrote"):
-        TransferMap.load(tmp_path / "one.npy")
-    fit_transfer(*pairs()).save(tmp_path / "map.npz")
-    whole = (tmp_path / "map.npz").read_bytes()
-    (tmp_path / "map.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(FileError, match=r"^path must be a whole file that TransferMap\.save wrote"):
-        TransferMap.load(tmp_path / "map.npz")
-    np.savez(tmp_path / "other.npz", M=np.eye(2))
-    sentence = r"^path must be a file that TransferMap\.save wrote, got '.*other\.npz' without bias, method, training$"
-    with pytest.raises(FileError, match=sentence):
-        TransferMap.load(tmp_path / "other.npz")
+# ---- sizes
 
 
-def test_a_failing_write_leaves_nothing_and_keeps_the_old_file(tmp_path, monkeypatch):
-    found = fit_transfer(*pairs())
-    found.save(tmp_path / "map.npz")
-    before = (tmp_path / "map.npz").read_bytes()
-    monkeypatch.setattr(_transfer_map.np, "savez", lambda file, **arrays: file.write(b"half") and 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        found.save(tmp_path / "map.npz")
-    assert (tmp_path / "map.npz").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["map.npz"]
+@pytest.mark.parametrize(("x_power", "y_power"), [(-500, 0), (500, -400), (-1000, -900), (800, 900), (600, -600)])
+@pytest.mark.parametrize(
+    ("method", "options"), [("lstsq", {}), ("ridge", {}), ("procrustes", {}), ("procrustes", {"scale": True})], ids=str
+)
+def test_powers_of_two_change_no_bit(method, options, x_power, y_power):
+    if method == "ridge":
+        x_power = max(-500, min(500, x_power))  # beyond these no float64 holds the penalty in squared units
+        options = {"regularization": np.ldexp(1.0, 2 * x_power)}
+    found = fit_transfer(A, B, method, **options | ({"regularization": 1.0} if method == "ridge" else {}))
+    scaled = fit_transfer(np.ldexp(A, x_power), np.ldexp(B, y_power), method, **options)
+    rotation = method == "procrustes" and not options
+    np.testing.assert_array_equal(scaled.M, found.M if rotation else np.ldexp(found.M, y_power - x_power))
+    assert scaled.training_rank == found.training_rank
+    if not rotation:
+        assert scaled.training_residual == found.training_residual
+    elif x_power - y_power == 1200:
+        assert scaled.training_residual == np.inf
+
+
+def test_sizes_whose_ratio_is_too_large():
+    with pytest.raises(ValueError, match=r"^A and B must be of sizes whose ratio float64 holds, got \S+e-301 and \S+$"):
+        fit_transfer(np.ldexp(A, -1000), np.ldexp(B, 400))
 
 
 # ---- real data

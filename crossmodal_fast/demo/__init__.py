@@ -17,15 +17,13 @@ NEEDED = {"sklearn": "scikit-learn", "matplotlib": "matplotlib"}
 PICTURE, TABLE = "matches.png", "matches.csv"
 
 
-def run(output: Path | str, *, backend: str | None = None) -> report.Report:
+def run(output: Path | str) -> report.Report:
     """Learn on one half of the digits, match and measure on the other, print the findings, write picture and table.
 
     Parameters
     ----------
     output : path
         Folder for `matches.png` and `matches.csv`; made where it is missing.
-    backend : str, optional
-        As in `topk`.
 
     Returns
     -------
@@ -55,15 +53,16 @@ def run(output: Path | str, *, backend: str | None = None) -> report.Report:
     # two threads that wait for each other.
     with bar("demo") as progress, threadpool_limits(1, "blas"):
         digits = {"image": data.images(), "speech": data.speech(), "name": data.names()}
-        pipeline = search.learn(digits, backend)
+        pipeline = search.learn(digits)
         learned = time.perf_counter()
         progress(1, 3)
         found = search.explore(pipeline, digits)
         explored = time.perf_counter()
         progress(2, 3)
-        write_table(folder / TABLE, search.table(found, digits))
+        folder.mkdir(exist_ok=True)
+        write_table(folder / TABLE, search.table(found))
         with atomic(folder / PICTURE) as file:
-            picture.draw(_scene(found, digits), file)
+            picture.draw(_scene(found), file)
         written = time.perf_counter()
     told = report.Report(
         sizes={
@@ -72,7 +71,9 @@ def run(output: Path | str, *, backend: str | None = None) -> report.Report:
         },
         scores=found.scores,
         exact=found.exact,
-        searches=[(one.name, one.stats, len(one.gallery_label)) for one in found.searches],
+        searches=[
+            (one.name, stats, len(one.gallery.label)) for one, stats in zip(found.searches, found.stats, strict=True)
+        ],
         mutual=found.mutual,
         seconds={"learning": learned - started, "searching": explored - learned, "writing": written - explored},
         files=[folder / PICTURE, folder / TABLE],
@@ -82,20 +83,20 @@ def run(output: Path | str, *, backend: str | None = None) -> report.Report:
 
 
 def _folder(output: Path) -> Path:
-    """The folder to write into, made if its parent is there; raises before any work is done."""
+    """The folder to write into; raises before any work is done, and makes nothing."""
     if output.exists() and not output.is_dir():
         raise ValueError(f"output must be a folder, got the file '{output}': choose another name")
     if not output.exists():
         check_output(output)
-        output.mkdir()
+        return output
     for name in (PICTURE, TABLE):
         check_output(output / name)
     return output
 
 
-def _scene(found: search.Findings, digits: dict[str, data.Modality]) -> picture.Scene:
+def _scene(found: search.Findings) -> picture.Scene:
     of_images = found.searches[0]
-    hit_rate = np.mean(of_images.gallery_label[of_images.indices[:, 0]] == of_images.query_label)
+    hit_rate = np.mean(of_images.gallery.label[of_images.indices[:, 0]] == of_images.query.label)
     bars, chance = [], 0.0
     for score in found.scores:
         if score.kind == "chance":
@@ -103,14 +104,14 @@ def _scene(found: search.Findings, digits: dict[str, data.Modality]) -> picture.
         else:
             bars.append(picture.Bar(score.search, score.measures["map"], chance, score.kind == "map"))
     return picture.Scene(
-        images=digits["image"].unseen,
-        speech=digits["speech"].unseen,
+        images=of_images.query,
+        speech=of_images.gallery,
         indices=of_images.indices,
         similarity=found.similarity,
         bars=bars,
         title="Handwritten digits find their spoken names",
         subtitle=(
-            f"The first unseen image of each digit, and the five nearest of {len(of_images.gallery_label)} utterances "
+            f"The first unseen image of each digit, and the five nearest of {len(of_images.gallery.label)} utterances "
             f"by unseen voices. Green: right, red: wrong. {hit_rate:.1%} of {len(of_images.indices)} images find "
             "theirs first."
         ),

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import evaluate
+from .._match import Matches
 from .._operations import topk
 from .._search import SearchStats
-from .._transfer_map import TransferMap, fit_transfer
 from ..pipeline import CrossModalPipeline
 from ..preprocess import PCA
-from .data import DIGITS, Modality
+from .data import DIGITS, Half, Modality
 from .report import Score
 
 Array = npt.NDArray[Any]
@@ -31,16 +31,13 @@ CHECKED = 200  # queries of each search that are compared with the plain computa
 
 @dataclass(frozen=True)
 class Search:
-    """One exact search: the TOP matches of every query, and how it went."""
+    """One exact search: the TOP matches of every query, (m, TOP) each."""
 
     name: str
-    query: str  # modality whose captions describe the queries
-    gallery: str
+    query: Half
+    gallery: Half
     distances: Array
     indices: Array
-    query_label: Array
-    gallery_label: Array
-    stats: SearchStats
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,8 @@ class Findings:
     """All that is printed, drawn and written."""
 
     searches: list[Search]
+    stats: list[SearchStats]  # how the searches went
+    fused: Search  # images, each with a name of its digit, in speech
     scores: list[Score]
     exact: tuple[int, int]  # matches that agree with plain float64, matches compared
     mutual: tuple[int, int]  # pairs of image and speech among each other's TOP, how many are of one digit
@@ -55,57 +54,46 @@ class Findings:
     columns: dict[str, int]  # after preprocessing
 
 
-def learn(digits: Digits, backend: str | None) -> CrossModalPipeline:
-    """Fit the preprocessing and the four maps on the learned halves."""
-    pipeline = CrossModalPipeline(PREPROCESS, shared="speech", k=TOP, control={"backend": backend})
-    pipeline.load_data({name: one.learned.vectors for name, one in digits.items()})
-    embeddings = pipeline.preprocess_data()
-    for source, target in DIRECTIONS:
-        pipeline.maps_[source, target] = fit_by_class(
-            embeddings[source], digits[source].learned.label, embeddings[target], digits[target].learned.label
-        )
+def learn(digits: Digits) -> CrossModalPipeline:
+    """Fit the preprocessing and the four maps on the learned halves: all pairs of one digit belong together."""
+    pipeline = CrossModalPipeline(PREPROCESS, "lstsq", shared="speech", k=TOP)
+    labels = {name: one.learned.label for name, one in digits.items()}
+    pipeline.load_data({name: one.learned.vectors for name, one in digits.items()}, labels=labels)
+    pipeline.preprocess_data()
+    for direction in DIRECTIONS:
+        pipeline.knowledge_transfer(*direction)
     return pipeline
-
-
-def fit_by_class(source: Array, source_label: Array, target: Array, target_label: Array) -> TransferMap:
-    """Least squares over all pairs of one class, each source row with each target row.
-
-    The mean of a row's partners, weighted by their number, gives the same map: on one core the 54,360 pairs of
-    images and utterances took 0.4 to 0.6 s, the 906 means take 0.01 s.
-    """
-    one_hot = (target_label[:, None] == np.arange(DIGITS)).astype(np.float64)
-    count = one_hot.sum(axis=0)
-    mean = one_hot.T @ target / count[:, None]
-    return fit_transfer(source, mean[source_label], "lstsq", sample_weight=count[source_label])
 
 
 def explore(pipeline: CrossModalPipeline, digits: Digits) -> Findings:
     """Search the unseen halves and measure what comes of it."""
-    label = {name: one.unseen.label for name, one in digits.items()}
-    vectors = {name: one.unseen.vectors for name, one in digits.items()}
-    pipeline.load_data(vectors, labels=label)
-    embeddings = pipeline.preprocess_data(fit=False)
+    unseen = {name: one.unseen for name, one in digits.items()}
+    embeddings = _load(pipeline, unseen)
     measured = {direction: pipeline.evaluate(*direction, k=CUTS) for direction in DIRECTIONS}
-    alone = {name: _alone(rows, label[name], pipeline) for name, rows in embeddings.items()}
+    alone = {name: pipeline.evaluate(name, name, k=CUTS, exclude_self=True) for name in unseen}
     sides = {
         (source, target): (pipeline.knowledge_transfer(source, target, fit=False).embeddings, embeddings[target])
         for source, target in DIRECTIONS
     }
     mutual = pipeline.match_and_align("image", "speech", method="mutual").matches
     similarity = pipeline.calculate_similarity("image", "speech").scores
-    columns = {name: rows.shape[1] for name, rows in embeddings.items()}
 
     # Fusion: each image comes with the name of its digit in one of the unseen languages, in turn.
-    spelled = name_for_each(label["image"], label["name"])
-    pipeline.load_data(vectors | {"name": vectors["name"][spelled]}, labels=label | {"name": label["name"][spelled]})
-    pipeline.preprocess_data(fit=False)
+    named = unseen | {"name": taken(unseen["name"], name_for_each(unseen["image"].label, unseen["name"].label))}
+    _load(pipeline, named)
     both: tuple[str, ...] = ("image", "name")
     fused = pipeline.evaluate(both, "speech", k=CUTS)
+    matches = pipeline.match_and_align(both, "speech").matches
     pipeline.set_params(fusion="reciprocal_rank")
     by_rank = pipeline.evaluate(both, "speech", k=CUTS)
 
-    searches = [_search(source, target, *sides[source, target], label, pipeline) for source, target in DIRECTIONS]
+    searched = {direction: topk(*sides[direction], TOP, pipeline.metric, return_stats=True) for direction in DIRECTIONS}
+    searches = [
+        Search(f"{source} -> {target}", unseen[source], unseen[target], distances, indices)
+        for (source, target), (distances, indices, _) in searched.items()
+    ]
     compared = [agreement(*sides[direction], one) for direction, one in zip(DIRECTIONS, searches, strict=True)]
+    label = {name: half.label for name, half in unseen.items()}
     speech, image, name = (len(label[kind]) for kind in ("speech", "image", "name"))
     scores = [
         _chance("image", "speech", label),
@@ -123,12 +111,34 @@ def explore(pipeline: CrossModalPipeline, digits: Digits) -> Findings:
     ]
     return Findings(
         searches,
+        [stats for _, _, stats in searched.values()],
+        fused_search(named["image"], named["name"], unseen["speech"], matches),
         scores,
         (sum(agreeing for agreeing, _ in compared), sum(total for _, total in compared)),
         (len(mutual.rows), int((label["image"][mutual.rows] == label["speech"][mutual.columns]).sum())),
         class_means(similarity, label["image"], label["speech"]),
-        columns,
+        {name: rows.shape[1] for name, rows in embeddings.items()},
     )
+
+
+def _load(pipeline: CrossModalPipeline, halves: dict[str, Half]) -> dict[str, Array]:
+    """Preprocessed as fitted."""
+    labels = {name: half.label for name, half in halves.items()}
+    pipeline.load_data({name: half.vectors for name, half in halves.items()}, labels=labels)
+    return pipeline.preprocess_data(fit=False)
+
+
+def taken(half: Half, rows: Array) -> Half:
+    """These rows of a half, without pictures."""
+    return Half(half.vectors[rows], half.label[rows], half.caption[rows])
+
+
+def fused_search(images: Half, names: Half, speech: Half, matches: Matches) -> Search:
+    """What image and name found together, TOP matches a row."""
+    caption = np.array([f"{image} + {name}" for image, name in zip(images.caption, names.caption, strict=True)])
+    found = matches.columns.reshape(-1, TOP)
+    query = Half(images.vectors, images.label, caption)
+    return Search("image + name -> speech", query, speech, 1.0 - matches.scores.reshape(found.shape), found)
 
 
 def name_for_each(image_label: Array, name_label: Array) -> Array:
@@ -149,22 +159,10 @@ def class_means(scores: Array, row_label: Array, column_label: Array) -> npt.NDA
     return np.asarray(rows.T @ scores @ columns, dtype=np.float64)
 
 
-def _alone(rows: Array, label: Array, pipeline: CrossModalPipeline) -> dict[str, float]:
-    control = pipeline.control or {}
-    return evaluate.retrieval(rows, rows, labels=(label, label), k=CUTS, exclude_self=True, **control)
-
-
 def _chance(query: str, gallery: str, label: dict[str, Array]) -> Score:
     n = len(label[gallery])
     measures = evaluate.chance(n, evaluate.count_positives(label[query], label[gallery]), k=CUTS)
     return Score(f"chance, {gallery} wanted", len(label[query]), n, measures, "chance")
-
-
-def _search(
-    query: str, gallery: str, left: Array, right: Array, label: dict[str, Array], pipeline: CrossModalPipeline
-) -> Search:
-    distances, indices, stats = topk(left, right, TOP, "cosine", return_stats=True, **(pipeline.control or {}))
-    return Search(f"{query} -> {gallery}", query, gallery, distances, indices, label[query], label[gallery], stats)
 
 
 def agreement(left: Array, right: Array, found: Search) -> tuple[int, int]:
@@ -181,7 +179,7 @@ def plain_order(query: Array, gallery: Array) -> Array:
     return np.argsort(1.0 - np.clip(cosine, -1.0, 1.0), kind="stable")
 
 
-def table(found: Findings, digits: Digits) -> dict[str, Array]:
+def table(found: Findings) -> dict[str, Array]:
     """The matches of all searches as columns of equal length."""
     columns: dict[str, list[Array]] = {
         name: []
@@ -190,20 +188,20 @@ def table(found: Findings, digits: Digits) -> dict[str, Array]:
             *("match", "match_digit", "match_caption", "distance", "right"),
         )
     }
-    for one in found.searches:
+    for one in [*found.searches, found.fused]:
         m, k = one.indices.shape
         query, match = np.repeat(np.arange(m), k), one.indices.ravel()
         for name, column in {
             "search": np.full(m * k, one.name),
             "query": query,
-            "query_digit": one.query_label[query],
-            "query_caption": digits[one.query].unseen.caption[query],
+            "query_digit": one.query.label[query],
+            "query_caption": one.query.caption[query],
             "rank": np.tile(np.arange(1, k + 1), m),
             "match": match,
-            "match_digit": one.gallery_label[match],
-            "match_caption": digits[one.gallery].unseen.caption[match],
+            "match_digit": one.gallery.label[match],
+            "match_caption": one.gallery.caption[match],
             "distance": one.distances.ravel(),
-            "right": one.query_label[query] == one.gallery_label[match],
+            "right": one.query.label[query] == one.gallery.label[match],
         }.items():
             columns[name].append(column)
     return {name: np.concatenate(parts) for name, parts in columns.items()}
