@@ -35,7 +35,7 @@ class Filters:
         if self.exclude is None and self.mask is None:
             return None
         allowed = np.ones((len(rows), len(columns)), bool)
-        if self.mask is not None and self.mask.ndim == 1:
+        if self.mask is not None and len(self.mask.shape) == 1:
             allowed &= self.mask[columns]
         elif self.mask is not None:
             allowed &= self._mask_of(rows, columns)
