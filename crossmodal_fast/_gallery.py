@@ -2,21 +2,23 @@
 
 import json
 import os
-from typing import Any, Literal, Self, Unpack, overload
+from copy import deepcopy
+from typing import Any, Literal, NamedTuple, Self, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _validate
 from ._config import Control, resolve
-from ._search import Pairs, SearchStats, TopK, Within, search_ranks, search_within, select
-from .files import FileError, atomic
-from .kernels.tiles import metrics
-from .kernels.tiles.prepared import prepare
+from ._saved import read_saved, write_saved
+from ._search import Pairs, SearchStats, TopK, Within, metric_of, search_ranks, search_within, select
+from .kernels.tiles.prepared import Prepared, prepare
 from .kernels.tiles.rows import Rows
 
 Array = npt.NDArray[Any]
 FORMAT = 1  # of the file; a reader refuses what it does not know
+KEYWORD = "keyword."  # before the names of metric_kwargs in the file
+LARGEST_ID = np.iinfo(np.int64).max
 
 
 class Gallery:
@@ -49,40 +51,50 @@ class Gallery:
         check_finite: bool = True,
     ) -> None:
         vectors = _vectors("vectors", vectors)
-        self.metric = _validate.metric_name(metric)
-        self.metric_kwargs = _validate.metric_keywords(metric, metric_kwargs, vectors.shape[1])
+        self._metric = _validate.metric_name(metric)
+        self._metric_kwargs = _validate.metric_keywords(metric, metric_kwargs, vectors.shape[1])
         self._check_finite = check_finite
-        self._copied = copy
-        self._vectors = np.array(vectors[:]) if copy else vectors
-        self._ids = _ids(ids, vectors.shape[0], np.zeros(0, np.int64))
-        rows = Rows("vectors", self._vectors, check_finite)
-        self._prepared = prepare(
-            rows, metrics.metric(metric, vectors.shape[1], metrics.keywords(metric, metric_kwargs, rows))
-        )
+        held = np.array(vectors[:]) if copy else vectors
+        rows = Rows("vectors", held, check_finite)
+        with np.errstate(all="ignore"):
+            prepared = prepare(rows, metric_of(metric, self._metric_kwargs, vectors.shape[1], rows))
+        self._held = _Held(held, _ids(ids, vectors.shape[0], np.zeros(0, np.int64)), prepared, copy)
+
+    def __repr__(self) -> str:
+        return f"Gallery of {len(self)} rows, {self.shape[1]} features, metric={self.metric!r}"
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._held.ids)
+
+    @property
+    def metric(self) -> str:
+        return self._metric
+
+    @property
+    def metric_kwargs(self) -> dict[str, Any]:
+        return deepcopy(self._metric_kwargs)
 
     @property
     def ids(self) -> Array:
         """(n,) int64, in order of position; a copy."""
-        return self._ids.copy()
+        return self._held.ids.copy()
 
     @property
     def vectors(self) -> Array:
         """(n, d), in order of position; read-only."""
-        view: Array = np.asarray(self._vectors[:])
+        view: Array = np.asarray(self._held.vectors[:])
         view.flags.writeable = False
         return view
 
     @property
     def shape(self) -> tuple[int, int]:
-        return (len(self._ids), int(self._vectors.shape[1]))
+        return (len(self), int(self._held.vectors.shape[1]))
 
     @property
     def nbytes(self) -> int:
         """Bytes held: vectors if copied, ids and codes. `max_bytes` of a search comes on top."""
-        return int(self._prepared.nbytes + self._ids.nbytes + (self._vectors.nbytes if self._copied else 0))
+        held = self._held
+        return int(held.prepared.nbytes + held.ids.nbytes + (held.vectors.nbytes if held.copied else 0))
 
     @overload
     def topk(
@@ -110,14 +122,14 @@ class Gallery:
 
         exclude : (..., m) ids that each query may not match, -1 for none; mask (n,) or (m, n) and bias go by position.
         """
-        queries = _validate.matrix("queries", queries)
+        queries, held = _validate.matrix("queries", queries), self._held
         ((distances, positions),), stats = select(
-            ("queries", queries), ("gallery", self._vectors),
-            (_validate.neighbours("k", k, len(self), "gallery"), 0),
-            self.metric, self.metric_kwargs, Pairs(False, self._positions("exclude", exclude), mask, bias), dtype,
-            resolve(control), self._prepared,
+            ("queries", queries), ("gallery", held.vectors),
+            (_validate.neighbours("k", k, len(held.ids), "gallery"), 0),
+            self._metric, self._metric_kwargs, Pairs(False, held.positions("exclude", exclude), mask, bias), dtype,
+            resolve(control), held.prepared,
         )  # fmt: skip
-        ids = np.where(positions < 0, -1, self._ids[positions])
+        ids = np.where(positions < 0, -1, held.ids[positions])
         return (distances, ids, stats) if return_stats else TopK(distances, ids)
 
     def within(
@@ -132,12 +144,13 @@ class Gallery:
         **control: Unpack[Control],
     ) -> Within:
         """`crossmodal_fast.within` in this gallery, with ids for indices; exclude holds ids."""
+        held = self._held
         found = search_within(
-            ("queries", _validate.flat("queries", queries)), ("gallery", self._vectors), radius, self.metric,
-            self.metric_kwargs, Pairs(False, self._positions("exclude", exclude), mask, bias), dtype, resolve(control),
-            self._prepared,
+            ("queries", _validate.flat("queries", queries)), ("gallery", held.vectors), radius, self._metric,
+            self._metric_kwargs, Pairs(False, held.positions("exclude", exclude), mask, bias), dtype, resolve(control),
+            held.prepared,
         )  # fmt: skip
-        return found._replace(indices=self._ids[found.indices])
+        return found._replace(indices=held.ids[found.indices])
 
     def ranks(
         self,
@@ -151,88 +164,86 @@ class Gallery:
         **control: Unpack[Control],
     ) -> Array:
         """`crossmodal_fast.ranks` in this gallery; positives and exclude hold ids."""
-        if isinstance(positives, tuple) and len(positives) == 2:
-            positives = positives[0], self._positions("positives", positives[1])
+        held = self._held
+        if isinstance(positives, tuple) and len(positives) == 2 and all(np.ndim(part) == 1 for part in positives):
+            positives = positives[0], held.positions("positives", positives[1])
         else:
-            positives = self._positions("positives", positives)
+            positives = held.positions("positives", positives)
         return search_ranks(
-            ("queries", _validate.flat("queries", queries)), ("gallery", self._vectors), positives, self.metric, ties,
-            self.metric_kwargs, Pairs(False, self._positions("exclude", exclude), mask, bias), resolve(control),
-            self._prepared,
+            ("queries", _validate.flat("queries", queries)), ("gallery", held.vectors), positives, self._metric, ties,
+            self._metric_kwargs, Pairs(False, held.positions("exclude", exclude), mask, bias), resolve(control),
+            held.prepared,
         )  # fmt: skip
 
     def add(self, vectors: Any, ids: Any = None) -> None:
         """Append rows (p, d). ids default to the numbers after the largest; a refused call changes nothing."""
-        vectors = _vectors("vectors", vectors)
-        _validate.same_features("vectors", vectors, "gallery", self._vectors)
-        new = _ids(ids, vectors.shape[0], self._ids)
-        together = np.concatenate([self._vectors[:], vectors[:]])  # promotes: float64 rows make the gallery float64
-        added = Rows("vectors", together[len(self._ids) :], self._check_finite)
-        self._prepared.extend(added)
-        self._vectors, self._ids, self._copied = together, np.concatenate([self._ids, new]), True
+        vectors, held = _vectors("vectors", vectors), self._held
+        _validate.same_features("vectors", vectors, "gallery", held.vectors)
+        new = _ids(ids, vectors.shape[0], held.ids)
+        together = np.concatenate([held.vectors[:], vectors[:]])  # promotes: float64 rows make the gallery float64
+        with np.errstate(all="ignore"):
+            prepared = held.prepared.extended(Rows("vectors", together[len(held.ids) :], self._check_finite))
+        self._held = _Held(together, np.concatenate([held.ids, new]), prepared, True)
 
     def remove(self, ids: Any) -> None:
         """Drop the rows with these ids. An unknown id raises KeyError and nothing changes."""
-        gone = np.atleast_1d(np.asarray(ids))
-        kept = np.ones(len(self), bool)
-        kept[self._located(gone)] = False
+        held = self._held
+        kept = np.ones(len(held.ids), bool)
+        kept[held.located(np.atleast_1d(_validate.ids("ids", ids)))] = False
         if not kept.any():
-            raise ValueError(f"ids must leave at least one row, got all {len(self)}")
-        self._prepared.keep(kept)
-        self._vectors, self._ids, self._copied = self._vectors[:][kept], self._ids[kept], True
+            raise ValueError(f"ids must leave at least one row, got all {len(kept)}")
+        self._held = _Held(held.vectors[:][kept], held.ids[kept], held.prepared.kept(kept), True)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write vectors, ids and metric to an .npz file, whole or not at all; codes are made again by `load`."""
-        about = json.dumps(
-            {
-                "format": FORMAT,
-                "metric": self.metric,
-                "dtype": self._vectors.dtype.name,
-                "keywords": _plain(self.metric_kwargs),
-            }
-        )
-        vectors = np.asarray(self._vectors[:])
-        vectors = vectors.view(np.uint16) if vectors.dtype.name == "bfloat16" else vectors
-        with atomic(path) as file:
-            np.savez(file, about=np.array(about), vectors=vectors, ids=self._ids)
+        vectors = np.asarray(self._held.vectors[:])
+        about = {"format": FORMAT, "metric": self.metric, "dtype": vectors.dtype.name, "finite": self._check_finite}
+        keywords = {f"{KEYWORD}{name}": np.asarray(value) for name, value in self._metric_kwargs.items()}
+        bits = vectors.view(np.uint16) if vectors.dtype.name == "bfloat16" else vectors
+        write_saved(path, {"about": np.array(json.dumps(about)), "vectors": bits, "ids": self._held.ids, **keywords})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """A gallery that `save` wrote. Anything else is refused with FileError."""
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                about, vectors, ids = json.loads(str(stored["about"])), stored["vectors"], stored["ids"]
-            known = about["format"] == FORMAT
-            metric, dtype, keywords = about["metric"], about["dtype"], about["keywords"]
-        except FileNotFoundError:
-            raise
-        except Exception as problem:  # np.load, zipfile and json raise many kinds for one fact
-            raise FileError(f"{os.fspath(path)} must be a gallery written by Gallery.save, got {problem}") from problem
-        if not known:
-            raise FileError(f"{os.fspath(path)} must be a gallery of format {FORMAT}, got format {about['format']}")
-        if dtype == "bfloat16":
+        return read_saved(path, "Gallery", cls._made)
+
+    @classmethod
+    def _made(cls, arrays: dict[str, Array]) -> Self:
+        about, vectors = json.loads(str(arrays["about"])), arrays["vectors"]
+        if about["format"] != FORMAT:
+            raise ValueError(f"of format {about['format']}, not {FORMAT}")
+        if about["dtype"] == "bfloat16":
             import ml_dtypes
 
             vectors = vectors.view(ml_dtypes.bfloat16)
+        keywords = {name.removeprefix(KEYWORD): value for name, value in arrays.items() if name.startswith(KEYWORD)}
+        given = {name: value if value.ndim else value.item() for name, value in keywords.items()}
         return cls(
-            vectors, metric, ids, copy=False, metric_kwargs={name: _array(value) for name, value in keywords.items()}
+            vectors, about["metric"], arrays["ids"], copy=False, metric_kwargs=given, check_finite=about["finite"]
         )
 
-    def _positions(self, name: str, ids: Any) -> Array | None:
+
+class _Held(NamedTuple):
+    """What a gallery holds, replaced as one: a search that runs meanwhile keeps to the one that it began with."""
+
+    vectors: Any
+    ids: Array
+    prepared: Prepared
+    copied: bool
+
+    def positions(self, name: str, ids: Any) -> Array | None:
         """Positions of ids, -1 where the id is -1."""
         if ids is None:
             return None
-        ids = np.asarray(ids)
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"{name} must be whole numbers, got dtype {ids.dtype}")
+        ids = _validate.ids(name, ids)
         positions = np.full(ids.shape, -1, np.int64)
-        positions[ids != -1] = self._located(ids[ids != -1])
+        positions[ids != -1] = self.located(ids[ids != -1])
         return positions
 
-    def _located(self, ids: Array) -> Array:
-        order = np.argsort(self._ids)
-        at = np.minimum(np.searchsorted(self._ids, ids, sorter=order), len(order) - 1)
-        missing = self._ids[order[at]] != ids
+    def located(self, ids: Array) -> Array:
+        order = np.argsort(self.ids)
+        at = np.minimum(np.searchsorted(self.ids, ids, sorter=order), len(order) - 1)
+        missing = self.ids[order[at]] != ids
         if missing.any():
             raise KeyError(f"ids must be in the gallery, got {ids[missing].flat[0]}")
         positions: Array = order[at]
@@ -249,24 +260,15 @@ def _vectors(name: str, value: Any) -> Any:
 def _ids(ids: Any, count: int, taken: Array) -> Array:
     if ids is None:
         first = int(taken.max()) + 1 if len(taken) else 0
+        if first + count > LARGEST_ID:
+            raise ValueError(f"ids must be given behind an id as large as {first - 1}, got none for {count} rows")
         return np.arange(first, first + count)
-    ids = np.asarray(ids)
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"ids must be whole numbers, got dtype {ids.dtype}")
-    if ids.shape != (count,):
-        raise ValueError(f"ids must have shape {(count,)}, one a row, got {ids.shape}")
-    new: Array = ids.astype(np.int64)
+    new = _validate.ids("ids", ids)
+    if new.shape != (count,):
+        raise ValueError(f"ids must have shape {(count,)}, one a row, got {new.shape}")
     everything, counts = np.unique(np.concatenate([taken, new]), return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"ids must be distinct, got {everything[counts > 1][0]} twice")
     if len(new) and new.min() < 0:
         raise ValueError(f"ids must be 0 or above (-1 says that a slot is empty), got {new.min()}")
     return new
-
-
-def _plain(keywords: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in keywords.items()}
-
-
-def _array(value: Any) -> Any:
-    return np.asarray(value) if isinstance(value, list) else value

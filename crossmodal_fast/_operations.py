@@ -14,6 +14,7 @@ from ._search import (
     SearchStats,
     TopK,
     Within,
+    metric_of,
     part,
     row_pairs,
     run,
@@ -22,7 +23,6 @@ from ._search import (
     search_within,
     select,
 )
-from .kernels.tiles import metrics
 from .kernels.tiles.rows import Rows
 
 SIMILARITIES = ("cosine", "dot", "correlation")
@@ -85,12 +85,12 @@ def pairwise_distances(
     _validate.same_features("X", X, "Y", Y)
     lead = _validate.batch("X", X, "Y", Y)
     found = _validate.output_dtype(dtype, X, Y)
-    result = _validate.output(out, (*lead, X.shape[-2], Y.shape[-2]), found)
+    result = _validate.output(out, (*lead, X.shape[-2], Y.shape[-2]), found, X=X, Y=Y)
     with running(settled, "computing distances") as tick:
         for at, x, y in row_pairs(("X", X), ("Y", Y), lead, settled):
             sides = (x,) if alone else (x, y)
-            chosen = metrics.metric(metric, X.shape[-1], metrics.keywords(metric, given, *sides))
-            keywords = {"max_bytes": settled.max_bytes, "precision": settled.precision, "tick": tick}
+            chosen = metric_of(metric, given, X.shape[-1], *sides)
+            keywords = {"max_bytes": settled.max_bytes, "precision": control.get("precision") or "auto", "tick": tick}
             run("pairwise", settled, x, None if alone else y, chosen, out=result[at], **keywords)
     return result
 
@@ -360,12 +360,12 @@ def transfer(
     E, M, bias, which = _validate.maps(E, M, bias, which, settled.check_finite)
     lead = E.shape[:-2] if which is not None else _validate.batch("E", E, "M", M)
     found = _validate.output_dtype(None, E, M)
-    result = _validate.output(out, (*lead, E.shape[-2], M.shape[-2]), found)
+    result = _validate.output(out, (*lead, E.shape[-2], M.shape[-2]), found, E=E, M=M, bias=bias)
     with running(settled, "mapping") as tick:
         for at in np.ndindex(lead):
             e = Rows("E", part(E, lead, at), settled.check_finite)
             m = M if which is not None else part(M, lead, at)
             added = bias if bias is None or which is not None else bias[at]
-            keywords = {"max_bytes": settled.max_bytes, "precision": settled.precision, "tick": tick}
+            keywords = {"max_bytes": settled.max_bytes, "precision": control.get("precision") or "auto", "tick": tick}
             run("transfer", settled, e, m, added, which, out=result[at], **keywords)
     return result

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from . import _validate
 from ._config import Config, Control
 from ._dispatch import implementation
+from ._threads import blas_threads
 from .kernels.tiles import metrics
 from .kernels.tiles.loop import Filters
 from .kernels.tiles.rows import Rows
@@ -179,7 +180,7 @@ def problems_of(
                 mask if mask is None or mask.shape == (n,) or not lead else mask[at],
                 None if bias is None else (bias[0][at], bias[1][at]),
             )
-            chosen = metrics.metric(metric, X.shape[-1], metrics.keywords(metric, given, x, y))
+            chosen = metric_of(metric, given, X.shape[-1], x, y)
             yield at, x, y, chosen, {"filters": filters, "max_bytes": settled.max_bytes, "precision": settled.precision}
 
     return problems(), lead
@@ -206,14 +207,18 @@ def part(side: Any, lead: tuple[int, ...], at: tuple[int, ...]) -> Any:
     return np.broadcast_to(np.asarray(side[:]), (*lead, *side.shape[-2:]))[at]
 
 
+def metric_of(name: str, given: dict[str, Any], d: int, *sides: Rows) -> metrics.Metric:
+    """The metric on d features, its parameters from all rows of all sides where they are not given."""
+    with blas_threads(1 if name == "mahalanobis" else None):
+        return metrics.metric(name, d, metrics.keywords(name, given, *sides))
+
+
 @contextmanager
 def running(settled: Config, label: str) -> Iterator[Progress]:
-    """BLAS limited to `n_threads` where that is given; yields whom to tell of progress, None where nobody listens."""
+    """BLAS limited to `n_threads`, NumPy's warnings off; yields whom to tell of progress, None where nobody listens."""
     with ExitStack() as stack:
-        if settled.n_threads is not None:
-            from threadpoolctl import threadpool_limits
-
-            stack.enter_context(threadpool_limits(settled.n_threads))
+        stack.enter_context(blas_threads(settled.n_threads))
+        stack.enter_context(np.errstate(all="ignore"))
         if settled.progress is True:
             from ._progress import bar
 

@@ -1,5 +1,6 @@
 """Every check of an argument and every sentence about one. `<argument> must <rule>, got <value>`."""
 
+from sys import float_info
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ WIDENED = "bool, integer, float16, bfloat16, float32 or float64"
 
 def matrix(name: str, value: Any) -> Any:
     """(..., rows, features) numbers: an array, or a two-dimensional store read in slices (memmap, HDF5, zarr)."""
-    if type(value).__module__.startswith("scipy.sparse"):
+    if _sparse(value):
         raise TypeError(f"{name} must be dense, got a SciPy sparse matrix; {name}.toarray() makes it so")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be an array without masked entries, got a masked array; fill it first")
@@ -56,7 +57,7 @@ def flat(name: str, value: Any) -> Any:
 
 
 def radius(value: Any, m: int) -> Array:
-    value = np.asarray(value)
+    value = _array("radius", value)
     if value.dtype.kind not in "biuf":
         raise TypeError(f"radius must be a number or numbers (m,), got dtype {value.dtype}")
     found = _broadcast("radius", value.astype(np.float64), (m,))
@@ -72,8 +73,9 @@ def tie_policy(ties: Any) -> None:
 
 def positives(value: Any, m: int, n: int) -> tuple[Array, Array]:
     """(row (e,), positive (e,)) int64 of (m,) or CSR (indptr (m + 1,), indices)."""
-    csr = isinstance(value, tuple) and len(value) == 2
-    indptr, indices = map(_whole, value) if csr else (np.arange(m + 1), _whole(value))
+    csr = isinstance(value, tuple) and len(value) == 2 and all(np.ndim(part) == 1 for part in value)
+    parts = value if csr else (np.arange(m + 1), value)
+    indptr, indices = (_whole("positives", part) for part in parts)
     for part in (indptr, indices):
         if part.dtype.kind not in "iu":
             raise TypeError(f"positives must be whole numbers, got dtype {part.dtype}")
@@ -115,21 +117,25 @@ def metric_keywords(name: str, given: Any, d: int) -> dict[str, Any]:
     if not isinstance(given, dict | None):
         raise TypeError(f"metric_kwargs must be a dict, got {_brief(given)}")
     allowed = KEYWORDS.get(name, ("w",))
+    checked: dict[str, Any] = {}
     for keyword, value in (given or {}).items():
         if keyword not in allowed:
             raise ValueError(f"metric_kwargs for metric={name!r} must be among {list(allowed)}, got {keyword!r}")
         if keyword in ("p", "base"):
             real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-            if not (real and value > 0) or (keyword == "base" and value == 1):
-                raise ValueError(f"metric_kwargs[{keyword!r}] must be a number above 0, and base not 1, got {value!r}")
+            least = 0 if keyword == "p" else 1  # entropy to a base below 1 is negative
+            if not real or not value > least or (keyword == "base" and value == np.inf):
+                raise ValueError(f"metric_kwargs[{keyword!r}] must be a number above {least}, got {value!r}")
+            checked[keyword] = float(min(value, int(float_info.max)) if isinstance(value, int) else value)
             continue
         shape = (d, d) if keyword == "VI" else (d,)
-        array = np.asarray(value)
+        array = _array(f"metric_kwargs[{keyword!r}]", value)
         if array.dtype.kind not in "biuf" or array.shape != shape:
             raise ValueError(f"metric_kwargs[{keyword!r}] must be numbers of shape {shape}, got {_brief(value)}")
         if not np.isfinite(array).all() or (keyword != "VI" and (array < 0).any()):
             raise ValueError(f"metric_kwargs[{keyword!r}] must be finite and not negative, got {_brief(value)}")
-    return dict(given or {})
+        checked[keyword] = array.astype(np.float64)
+    return checked
 
 
 def neighbours(name: str, k: Any, rows: int, side: str) -> int:
@@ -165,12 +171,17 @@ def output_dtype(dtype: Any, *inputs: Any) -> np.dtype[Any]:
     return found
 
 
-def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """`out` as given, or a new array."""
+def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], **inputs: Any) -> Array:
+    """`out` as given, or a new array; one that shares memory with an input would be read after it was written."""
     if out is None:
         return np.empty(shape, dtype)
+    for name, value in inputs.items():
+        if isinstance(value, np.ndarray) and isinstance(out, np.ndarray) and np.may_share_memory(out, value):
+            raise ValueError(f"out must not share memory with {name}, got an array that overlaps it")
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype or not out.flags.writeable:
         found = f"{_shape(out)} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        if isinstance(out, np.ndarray) and not out.flags.writeable:
+            found = f"a read-only {found}"
         raise ValueError(f"out must be a writeable array of shape {shape} and dtype {dtype}, got {found}")
     return out
 
@@ -185,7 +196,7 @@ def exclusion(exclude_self: bool, exclude: Any, lead: tuple[int, ...], m: int, n
         return np.broadcast_to(np.arange(m), (*lead, m))
     if exclude is None:
         return None
-    exclude = _whole(exclude)
+    exclude = _whole("exclude", exclude)
     if exclude.dtype.kind not in "iu":
         raise TypeError(f"exclude must be whole numbers, got dtype {exclude.dtype}")
     if exclude.size and not (exclude.min() >= -1 and exclude.max() < n):
@@ -198,8 +209,8 @@ def allowance(mask: Any, lead: tuple[int, ...], m: int, n: int) -> Any:
     """(n,) or (..., m, n) bool, True = may match. A two-dimensional store stays one."""
     if mask is None:
         return None
-    if not isinstance(getattr(mask, "dtype", None), np.dtype):
-        mask = np.asarray(mask)
+    if not isinstance(getattr(mask, "dtype", None), np.dtype) or isinstance(mask, np.ma.MaskedArray) or _sparse(mask):
+        mask = _array("mask", mask)
     if mask.dtype.kind != "b":
         raise TypeError(f"mask must be bool, got dtype {mask.dtype}")
     if mask.shape == (n,):
@@ -217,7 +228,7 @@ def biases(bias: Any, lead: tuple[int, ...], m: int, n: int) -> tuple[Array, Arr
         raise TypeError(f"bias must be a pair (per query, per gallery row), got {_brief(bias)}")
     sides = []
     for name, side, size in (("bias[0]", bias[0], m), ("bias[1]", bias[1], n)):
-        side = np.asarray(side)
+        side = _array(name, side)
         if side.dtype.kind not in "biuf":
             raise TypeError(f"{name} must be numbers, got dtype {side.dtype}")
         side = _broadcast(name, side.astype(np.float64), (*lead, size))
@@ -239,7 +250,7 @@ def maps(E: Any, M: Any, bias: Any, which: Any, check_finite: bool) -> tuple[Any
         return E, M, _shift(bias, (*lead, M.shape[-2]), check_finite), None
     if len(M.shape) != 3 or len(E.shape) != 2:
         raise ValueError(f"which must come with E (n, d_in) and M (g, d_out, d_in), got {_shape(E)} and {_shape(M)}")
-    which = _whole(which)
+    which = _whole("which", which)
     if which.dtype.kind not in "iu":
         raise TypeError(f"which must be whole numbers, got dtype {which.dtype}")
     which = _broadcast("which", which.astype(np.int64), E.shape[:1])
@@ -252,7 +263,7 @@ def maps(E: Any, M: Any, bias: Any, which: Any, check_finite: bool) -> tuple[Any
 def _shift(bias: Any, shape: tuple[int, ...], check_finite: bool) -> Array | None:
     if bias is None:
         return None
-    given: Array = np.asarray(bias)
+    given = _array("bias", bias)
     _numbers("bias", given.dtype)
     given = _broadcast("bias", given, shape)
     finite = np.isfinite(given.astype(np.float64))
@@ -273,10 +284,32 @@ def _broadcast(name: str, value: Array, shape: tuple[int, ...]) -> Array:
         raise ValueError(f"{name} must have shape {shape}, got {value.shape}") from None
 
 
-def _whole(value: Any) -> Array:
-    """An array; the empty list, which NumPy takes for floats, as whole numbers."""
-    array: Array = np.asarray(value)
+def _sparse(value: Any) -> bool:
+    return type(value).__module__.startswith("scipy.sparse")
+
+
+def _array(name: str, value: Any) -> Array:
+    """An array of one of the arguments beside the matrices."""
+    if isinstance(value, np.ma.MaskedArray) or _sparse(value):
+        raise TypeError(f"{name} must be an array without masked or missing entries, got {type(value).__name__}")
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError):
+        raise TypeError(f"{name} must be an array, got {_brief(value)}") from None
+
+
+def _whole(name: str, value: Any) -> Array:
+    """`_array`; the empty list, which NumPy takes for floats, as whole numbers."""
+    array = _array(name, value)
     return array if array.size else array.astype(np.int64)
+
+
+def ids(name: str, value: Any) -> Array:
+    """Whole numbers, int64."""
+    array = _whole(name, value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be whole numbers, got dtype {array.dtype}")
+    return array.astype(np.int64)
 
 
 def _shape(value: Any) -> tuple[int, ...]:

@@ -44,6 +44,10 @@ def pairwise(x, y, metric, *, out, max_bytes, precision, tick=None):
             out[left:stop, right:end] = metrics.returned(metric, metrics.ordered(metric, value), out.dtype)
             if alone and left < right:
                 out[right:end, left:stop] = out[left:stop, right:end].T
+            elif alone:  # nor is a product with itself symmetric to the last bit
+                below = np.tril_indices(end - right, -1)
+                square = out[right:end, right:end]
+                square[below] = square.T[below]
         if tick is not None:
             tick(end, len(y))
 

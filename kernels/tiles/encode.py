@@ -23,6 +23,7 @@ CLASS_BITS = 32  # rows whose norms lie within 2**32 share a scale: their square
 SAFE_BITS = 400  # norms outside 2**-400 .. 2**400 have squares that float64 may not hold
 SAMPLE = 256  # rows that decide about the centre: a median over them costs 3 ms at d = 768
 CENTRE_PAYS = 0.7  # centred norms below this share of the plain ones: smaller margins for one more pass
+VALUES = ("codes", "norm", "offset", "weight")  # of a group, a row each
 OFFSET = {"l2": 0.5, "cosine": 1.0, "dot": -1.0}  # what one unit of bias is worth in units of the key
 ROUNDED_UP = 1 + 1e-6  # above the rounding of a norm to float32
 
@@ -99,6 +100,10 @@ class Group:
         return Group(self.index[part], self.codes[part], self.norm[part], self.offset[part], self.weight[part],
                      self.scale, self.offset_scale)  # fmt: skip
 
+    def alike(self, other):
+        """Whether rows of both can be one group."""
+        return (self.codes is None) == (other.codes is None) and self.scale == other.scale
+
     @property
     def nbytes(self):
         return sum(
@@ -144,6 +149,15 @@ def _finished(group):
     codes[:, d + 2] = group.norm * (ROUNDED_UP / group.scale)
     codes[:, d + 3 :] = 1
     return replace(group, offset_scale=offset_scale)
+
+
+def joined(first, second):
+    """One group of the rows of two that are alike."""
+    index = np.concatenate([first.index, second.index])
+    if first.codes is None:
+        return Group(index)
+    parts = (np.concatenate([getattr(side, name) for side in (first, second)]) for name in VALUES)
+    return _finished(Group(index, *parts, first.scale))
 
 
 def biased(group, bias, form):

@@ -71,6 +71,10 @@ def _square_sum(rows_pd):
 
 def pairs(metric, x_pd, y_pd):
     """Canonical value of row p of x with row p of y: the square for euclidean (see `returned`)."""
+    if metric.scipy is not None:  # its cdist knows blocks only: of small ones, the diagonal
+        starts = range(0, len(x_pd), LANES)
+        parts = [np.diagonal(block(metric, x_pd[at : at + LANES], y_pd[at : at + LANES])) for at in starts]
+        return np.concatenate([np.zeros(0), *parts])
     with np.errstate(all="ignore"):
         x_pd, y_pd = metric.rows(x_pd), metric.rows(y_pd)
         stats = (metric.stat(x_pd), metric.stat(y_pd)) if metric.stat else (None, None)
@@ -283,7 +287,10 @@ def unbounded(metric):
 
 
 def keywords(name, given, *sides):
-    """The keywords of a metric; V and VI, where not given, from all rows of all sides at once, in float64 blocks."""
+    """The keywords of a metric; V and VI, where not given, from all rows of all sides at once, in float64 blocks.
+
+    VI takes products and an inverse: their bits depend on the threads that BLAS may use.
+    """
     given = dict(given or {})
     wanted = {"seuclidean": "V", "mahalanobis": "VI"}.get(name)
     if wanted is None or wanted in given:
@@ -297,12 +304,9 @@ def keywords(name, given, *sides):
     if name == "seuclidean":
         square = sum(_over_blocks(rows, lambda block: ((block - mean) ** 2).sum(axis=0)) for rows in sides)
         return given | {"V": square / (count - 1)}
-    from threadpoolctl import threadpool_limits
-
+    scatter = sum(_over_blocks(rows, lambda block: (block - mean).T @ (block - mean)) for rows in sides)
     try:
-        with threadpool_limits(1):  # the bits of a product depend on the threads that share it
-            scatter = sum(_over_blocks(rows, lambda block: (block - mean).T @ (block - mean)) for rows in sides)
-            return given | {"VI": np.linalg.inv(scatter / (count - 1)).T}
+        return given | {"VI": np.linalg.inv(scatter / (count - 1)).T}
     except np.linalg.LinAlgError:
         found = f"{count} rows of {sides[0].shape[1]} features with a singular covariance"
         raise ValueError(f"metric='mahalanobis' must have rows of full rank, got {found}; give metric_kwargs") from None

@@ -1,38 +1,42 @@
 """A gallery encoded once: codes kept between searches, rows added and removed without encoding the others again."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .encode import Group, Space, encode, scan_dtype, space
+from .encode import Group, Space, encode, joined, scan_dtype, space
 
 BLOCK_ROWS = 1 << 16  # encoded together: what a converted copy of them may take
 
 
-@dataclass
+@dataclass(frozen=True)
 class Prepared:
-    """Groups of all rows of a gallery, positions ascending within each."""
+    """Groups of all rows of a gallery, positions ascending within each. Searches may go on while others replace it."""
 
     space: Space
     dtype: str
-    groups: list[Group] = field(default_factory=list)
+    groups: tuple[Group, ...] = ()
     rows: int = 0
 
-    def extend(self, added):
-        """Encode the rows of a `Rows` behind those already here."""
-        groups = []  # nothing is kept of rows that raise
+    def extended(self, added):
+        """With the rows of a `Rows` behind those already here."""
+        groups = list(self.groups)
         for start, stop in added.blocks(BLOCK_ROWS):
             index = np.arange(self.rows + start, self.rows + stop)
-            groups += encode(added.block(start, stop), index, self.space, self.dtype)
-        self.groups += groups
-        self.rows += len(added)
+            for group in encode(added.block(start, stop), index, self.space, self.dtype):
+                last = next((at for at in reversed(range(len(groups))) if groups[at].alike(group)), None)
+                if last is not None and len(groups[last]) + len(group) <= BLOCK_ROWS:
+                    groups[last] = joined(groups[last], group)  # row after row would leave a group for each
+                else:
+                    groups.append(group)
+        return replace(self, groups=tuple(groups), rows=self.rows + len(added))
 
-    def keep(self, kept):
-        """Drop the rows where `kept` (n,) is False and close the gaps."""
+    def kept(self, kept):
+        """Without the rows where `kept` (n,) is False, the gaps closed."""
         position = np.cumsum(kept) - 1
         parts = (group[np.flatnonzero(kept[group.index])] for group in self.groups)
-        self.groups = [replace(part, index=position[part.index]) for part in parts if len(part)]
-        self.rows = int(kept.sum())
+        groups = tuple(replace(part, index=position[part.index]) for part in parts if len(part))
+        return replace(self, groups=groups, rows=int(kept.sum()))
 
     @property
     def nbytes(self):
@@ -41,6 +45,4 @@ class Prepared:
 
 def prepare(rows, metric):
     """All rows of a `Rows`, encoded for a metric."""
-    prepared = Prepared(space(metric, rows), scan_dtype(rows.shape[1]))
-    prepared.extend(rows)
-    return prepared
+    return Prepared(space(metric, rows), scan_dtype(rows.shape[1])).extended(rows)

@@ -1,0 +1,40 @@
+"""The threads of BLAS, which belong to the whole process, lent to calls that may overlap."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_lock = threading.Lock()
+_wanted: list[int] = []  # by the calls that are inside
+_found: list[tuple[Any, int]] = []  # libraries, and their threads before the first of these calls
+
+
+@contextmanager
+def blas_threads(most: int | None) -> Iterator[None]:
+    """At most `most` BLAS threads inside, None for as many as before. The least of overlapping wishes holds for all.
+
+    threadpoolctl's own context restores what it found: with two callers that overlap, the limit of the first for good.
+    """
+    if most is None:
+        yield
+        return
+    from threadpoolctl import ThreadpoolController
+
+    with _lock:
+        if not _wanted:
+            libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+            _found[:] = [(library, library.num_threads) for library in libraries]
+        _wanted.append(int(most))
+        _apply()
+    try:
+        yield
+    finally:
+        with _lock:
+            _wanted.remove(int(most))
+            _apply()
+
+
+def _apply() -> None:
+    for library, threads in _found:
+        library.set_num_threads(min([threads, *_wanted]))
