@@ -154,6 +154,7 @@ CASES = {
     "one-query": normal(1, 90, 24),
     "no-query": normal(0, 12, 5),
     "wide-3x9x700": normal(3, 9, 700),
+    "wide-float64-4x20x300": normal(4, 20, 300, np.float64),
     "normal-float64": normal(12, 60, 24, np.float64),
     "unit-15x120x48": unit(15, 120, 48),
     "integers-float32": integers(11, 80, 6, np.float32),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.register_assert_rewrite("judge")
@@ -13,6 +14,17 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 @pytest.fixture(params=BACKENDS)
 def backend(request):
     return request.param
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with a.npy and b.npy in it."""
+    from command_line import SOURCE, TARGET
+
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", SOURCE)
+    np.save("b.npy", TARGET)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

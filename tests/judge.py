@@ -36,6 +36,33 @@ def same_bits(answer, law, dtype):
         )
 
 
+def same_rows(answer, law, dtype):
+    """`within`: the same number of partners for each row, then the same bits."""
+    indptr, indices, distances = (np.asarray(part) for part in answer)
+    expected, index, value = law
+    assert indptr.dtype == np.int64, f"indptr is {indptr.dtype}, must be int64"
+    assert indptr.shape == expected.shape, f"indptr has shape {indptr.shape}, must be {expected.shape}"
+    wrong = np.flatnonzero(indptr != expected)
+    if len(wrong):
+        row = wrong[0] - 1
+        found, lawful = (np.diff(part)[row] if row >= 0 else part[0] for part in (indptr, expected))
+        raise AssertionError(f"row {row} has {found} partners, the law says {lawful}")
+    same_bits((distances, indices), (value, index), dtype)
+
+
+def same_ranks(answer, law, ties):
+    """`ranks`: equal counts, as float64 only where a rank may be a half."""
+    answer, dtype = np.asarray(answer), np.dtype(np.float64 if ties == "mean" else np.int64)
+    assert answer.dtype == dtype, f"ranks are {answer.dtype}, must be {dtype}"
+    assert answer.shape == law.shape, f"ranks have shape {answer.shape}, must be {law.shape}"
+    wrong = np.flatnonzero(answer != law)
+    if len(wrong):
+        pair = wrong[0]
+        raise AssertionError(
+            f"rank of pair {pair} is {answer[pair]}, the law says {law[pair]}; {len(wrong)} of {len(law)} differ"
+        )
+
+
 def _place(at):
     return tuple(int(i) for i in at)
 

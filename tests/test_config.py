@@ -10,6 +10,10 @@ import crossmodal_fast as cmf
 from crossmodal_fast import _config, _dispatch
 
 X, Y = np.eye(3, 4), np.eye(5, 4)
+ARGUMENTS = {
+    "topk": [1], "topk_both": [1], "within": [1.0], "ranks": [[0, 1, 2]], "pairwise_distances": [], "similarity": [],
+    "transfer": [],
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +41,16 @@ def test_call_before_context_before_process():
             assert (settled().max_bytes, settled().n_threads) == (1 << 28, 1)
         assert settled().n_threads is None
     assert settled().max_bytes == 1 << 29
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    expected = cmf.topk(X, Y, 2)
+    for whole in (np.int64, np.int32, np.uint8):
+        given = {"max_bytes": whole(127) * np.int64(1 << 20), "n_threads": whole(1)}
+        for part, other in zip(cmf.topk(X, Y, whole(2), **given), expected, strict=True):
+            np.testing.assert_array_equal(part, other)
+    with cmf.config_context(max_bytes=np.int64(1 << 28)) as inside:
+        assert inside.max_bytes == 1 << 28
 
 
 def test_a_call_reads_the_defaults():
@@ -104,12 +118,12 @@ def test_auto_takes_the_first_that_can(backend):
     assert list(cmf.backends()) == ["cuda", "numba", "numpy"]
 
 
-@pytest.mark.parametrize("operation", ["topk", "topk_both", "pairwise_distances", "transfer", "similarity"])
+@pytest.mark.parametrize("operation", ARGUMENTS)
 def test_a_name_is_a_demand(operation, monkeypatch):
     """A backend that cannot run is never replaced by another: it says why, and `backends` gives the same reason."""
     missing = "no such library"
     monkeypatch.setattr(_dispatch, "obstacle", lambda *names: missing if names[-1] != "numpy" else None)
-    arguments = (X, Y, 1) if operation.startswith("topk") else (X, Y)
+    arguments = X, Y, *ARGUMENTS[operation]
     for name in ("cuda", "numba"):
         with pytest.raises(cmf.BackendUnavailable, match=rf"cannot run with backend='{name}' \({name}: {missing}"):
             getattr(cmf, operation)(*arguments, backend=name)
@@ -127,12 +141,12 @@ def test_backends_that_cannot_run_say_why():
                 cmf.topk(X, Y, 1, backend=name)
 
 
-@pytest.mark.parametrize("operation", ["topk", "pairwise_distances", "transfer"])
+@pytest.mark.parametrize("operation", [name for name in ARGUMENTS if name != "similarity"])
 def test_progress_is_told_in_order_and_to_the_end(operation):
     told = []
-    x, y = np.zeros((600, 3), np.float32), np.ones((5000, 3), np.float32)
-    arguments = (x, y, 1) if operation == "topk" else (x, y)
-    getattr(cmf, operation)(*arguments, progress=lambda done, total: told.append((done, total)), max_bytes=1 << 26)
+    x, y = np.zeros((600, 3), np.float32), np.arange(15_000, dtype=np.float32).reshape(5000, 3)
+    more = [np.arange(600)] if operation == "ranks" else ARGUMENTS[operation]
+    getattr(cmf, operation)(x, y, *more, progress=lambda done, total: told.append((done, total)), max_bytes=1 << 26)
     done, totals = zip(*told, strict=True)
     assert list(done) == sorted(done)
     assert len(set(totals)) == 1

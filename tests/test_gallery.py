@@ -144,10 +144,10 @@ def test_batches_of_queries(metric, backend):
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "dot"])
 def test_many_tiles(metric, backend):
     rng = np.random.default_rng(73)
-    x, y = (rng.standard_normal((rows, 12)).astype(np.float32) for rows in (530, 4500))
-    y[3000:3500] = y[:500]
-    gallery = cmf.Gallery(y[:4000], metric)
-    gallery.add(y[4000:])
+    x, y = (rng.standard_normal((rows, 12)).astype(np.float32) for rows in (530, 2500))
+    y[2000:2500] = y[:500]
+    gallery = cmf.Gallery(y[:2200], metric)
+    gallery.add(y[2200:])
     check(gallery, x, y, 30, metric, backend)
     _, _, stats = gallery.topk(x, 30, return_stats=True, backend=backend)
     assert stats.candidates.shape == (530,)

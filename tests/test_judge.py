@@ -6,8 +6,10 @@ import pytest
 import judge
 from cases import arrays
 from crossmodal_fast.kernels.pairwise import reference as pairwise_law
+from crossmodal_fast.kernels.ranks import reference as ranks_law
 from crossmodal_fast.kernels.topk import reference as topk_law
 from crossmodal_fast.kernels.transfer import reference as transfer_law
+from crossmodal_fast.kernels.within import reference as within_law
 
 K = 4
 
@@ -73,6 +75,69 @@ def test_same_bits_takes_every_nan_for_the_same():
 def test_same_bits_rounds_once_and_lets_overflow_be_inf():
     law = np.array([[1.0, 1e60]]), np.array([[0, 1]])
     judge.same_bits((np.array([[1, np.inf]], np.float32), law[1]), law, np.float32)
+
+
+def lawful_rows():
+    """`within` of a case whose rows have different numbers of partners."""
+    x, y = arrays("integers-float32")
+    indptr, index, value = within_law.within(x, y, np.arange(1.0, 12.0))
+    assert len(set(np.diff(indptr).tolist())) > 3
+    return (indptr, index, value.astype(np.float32)), (indptr.copy(), index.copy(), value)
+
+
+def without(pair):
+    """`within` that misses one pair."""
+
+    def spoil(indptr, indices, distances):
+        later = np.searchsorted(indptr, pair, "right")
+        indptr[later:] -= 1
+        return indptr, np.delete(indices, pair), np.delete(distances, pair)
+
+    return spoil
+
+
+def moved_border(indptr, indices, distances):
+    indptr[5] += 1
+    return indptr, indices, distances
+
+
+SPOILED_ROWS = {
+    "row 10 has": [lambda p, i, d: without(len(i) - 1)(p, i, d)],
+    "row 4 has": [moved_border],
+    "row .* has": [without(0), without(40), lambda p, i, d: (p[::-1], i, d), lambda p, i, d: (p + 1, i, d)],
+    "indptr is int32": [lambda p, i, d: (p.astype(np.int32), i, d)],
+    "indptr has shape": [lambda p, i, d: (p[:-1], i, d)],
+    "index at": [lambda p, i, d: (p, i[::-1], d[::-1]), lambda p, i, d: (p, np.roll(i, 1), d)],
+    "distance at": [lambda p, i, d: (p, i, np.nextafter(d, np.float32(9))), lambda p, i, d: (p, i, d * d)],
+    "distances are float64": [lambda p, i, d: (p, i, d.astype(np.float64))],
+    "indices have shape": [lambda p, i, d: (p, i[:-1], d[:-1])],
+}
+
+
+@pytest.mark.parametrize(("message", "spoil"), [(text, spoil) for text, all_ in SPOILED_ROWS.items() for spoil in all_])
+def test_same_rows_can_say_no(message, spoil):
+    answer, law = lawful_rows()
+    judge.same_rows(answer, law, np.float32)
+    with pytest.raises(AssertionError, match=message):
+        judge.same_rows(spoil(*answer), law, np.float32)
+
+
+@pytest.mark.parametrize("ties", ["index", "mean"])
+def test_same_ranks_can_say_no(ties):
+    x, y = arrays("integers-float32")
+    law = ranks_law.ranks(x, y, np.arange(11), np.arange(11), ties)
+    judge.same_ranks(law, law, ties)
+    other = np.int64 if ties == "mean" else np.float64
+    one_more = law + (np.arange(11) == 7)
+    for message, spoiled in (
+        ("rank of pair 0", law - 1),
+        ("rank of pair 7", one_more),
+        ("ranks are", law.astype(other)),
+        ("ranks have shape", law[:-1]),
+        ("ranks have shape", law[None]),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            judge.same_ranks(spoiled, law, ties)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "correlation", "dot", "cityblock"])

@@ -7,18 +7,7 @@ import crossmodal_fast as cmf
 import judge
 from cases import arrays
 from crossmodal_fast.kernels.topk import reference as law
-
-
-class Store:
-    """The least that counts as a store: shape, dtype, ascending slices and ascending distinct rows."""
-
-    def __init__(self, rows):
-        self._rows, self.shape, self.dtype = rows, rows.shape, rows.dtype
-
-    def __getitem__(self, part):
-        if not isinstance(part, slice):
-            assert (np.diff(part) > 0).all(), "a store is asked for ascending, distinct rows"
-        return self._rows[part].copy()
+from stores import Store
 
 
 class Own(np.ndarray):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
 
 import crossmodal_fast as cmf
 import judge
@@ -11,14 +10,7 @@ from crossmodal_fast.kernels.pairwise import reference as law
 from least import least_max_bytes
 
 DIRECT = [metric for metric in METRICS if metric not in ("euclidean", "sqeuclidean", "cosine", "correlation", "dot")]
-BY_SCIPY = {
-    "seuclidean": {"V": np.array([0.5, 1.0, 2.0, 4.0, 1.0, 3.0])},
-    "mahalanobis": {"VI": np.diag([0.5, 1.0, 2.0, 4.0, 1.0, 3.0])},
-    "minkowski": {"p": 3.0, "w": np.array([1.0, 0.0, 2.0, 1.0, 0.5, 1.0])},
-    "cosine": {"w": np.array([1.0, 0.0, 2.0, 1.0, 0.5, 1.0])},
-}
 LEADING = [((3,), (3,)), ((2, 3), (3,)), ((3,), (2, 1)), ((), (4,)), ((0,), (1,))]
-OF_TRUTH_VALUES = ("dice", "rogerstanimoto", "russellrao", "sokalsneath", "yule")
 
 
 def check(x, y, metric, backend):
@@ -64,32 +56,6 @@ def test_metrics_without_an_expansion_are_canonical_values_rounded_once(name, me
     answer = cmf.pairwise_distances(x, y, metric, metric_kwargs=metric_kwargs(metric), backend=backend)
     value = law.pairwise_distances(x, y, metric, **law_kwargs(metric))
     np.testing.assert_array_equal(answer, value.astype(answer.dtype))
-
-
-@pytest.mark.parametrize("metric", BY_SCIPY)
-def test_parameters_of_scipy(metric, backend):
-    rng = np.random.default_rng(41)
-    x, y = np.abs(rng.standard_normal((7, 6))), np.abs(rng.standard_normal((9, 6)))
-    answer = cmf.pairwise_distances(x, y, metric, metric_kwargs=BY_SCIPY[metric], backend=backend)
-    np.testing.assert_allclose(answer, cdist(x, y, metric, **BY_SCIPY[metric]), rtol=1e-13, atol=1e-15)
-
-
-@pytest.mark.parametrize("metric", OF_TRUTH_VALUES)
-def test_truth_values_by_scipy(metric, backend):
-    x, y = arrays("bool")
-    np.testing.assert_allclose(cmf.pairwise_distances(x, y, metric, backend=backend), cdist(x, y, metric), rtol=1e-6)
-
-
-@pytest.mark.parametrize("metric", ["seuclidean", "mahalanobis"])
-def test_parameters_come_from_all_rows_never_from_a_block(metric, backend):
-    rng = np.random.default_rng(42)
-    x, y = rng.standard_normal((40, 4)), rng.standard_normal((300, 4)) * [1, 2, 3, 4]
-
-    def call(**more):
-        return cmf.pairwise_distances(x, y, metric, backend=backend, **more)
-
-    for max_bytes in (None, least_max_bytes(call)):
-        np.testing.assert_allclose(call(max_bytes=max_bytes), cdist(x, y, metric), rtol=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "dot", "chebyshev"])

@@ -90,8 +90,8 @@ def test_stats_come_third(backend):
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "dot"])
 def test_many_tiles(metric, backend):
     rng = np.random.default_rng(31)
-    x = rng.standard_normal((1100, 12)).astype(np.float32)
-    y = np.concatenate([x[::-1], rng.standard_normal((3500, 12)).astype(np.float32)])
+    x = rng.standard_normal((570, 12)).astype(np.float32)
+    y = np.concatenate([x[::-1], rng.standard_normal((1900, 12)).astype(np.float32)])
     y[5::10] = y[4::10]
     expected = law.topk_both(x, y, 7, 20, metric)
     for max_bytes in (None, 1 << 25):

@@ -68,7 +68,7 @@ def test_batches_broadcast(leading_e, leading_m, backend):
     rng = np.random.default_rng(52)
     e, m = rng.standard_normal((*leading_e, 6, 5)), rng.standard_normal((*leading_m, 4, 5))
     leading = np.broadcast_shapes(leading_e, leading_m)
-    biases = [None, rng.standard_normal(4), rng.standard_normal((*leading_m, 4))]
+    biases = [None, rng.standard_normal(4), rng.standard_normal((*leading_m, 4)), rng.standard_normal((*leading, 4))]
     wide_e, wide_m = (np.broadcast_to(part, (*leading, *part.shape[-2:])) for part in (e, m))
     for bias in biases:
         answer = cmf.transfer(e, m, bias, backend=backend)
@@ -97,6 +97,24 @@ def test_each_row_names_its_matrix(rows, with_bias, dtype, backend):
         for row, number in enumerate(which):
             one = None if bias is None else bias[number]
             judge.transfer_within_bound(answer[row : row + 1], e[row : row + 1], m[number], one)
+
+
+def test_a_bias_of_each_problem_is_added_to_its_own_rows(backend):
+    """Of a batch of five the bias has a row each: not one a row of E, though there are five of those too."""
+    e, m = np.zeros((5, 5, 3)), np.ones((4, 3))
+    bias = np.arange(20.0).reshape(5, 4)
+    answer = cmf.transfer(e, m, bias, backend=backend)
+    np.testing.assert_array_equal(answer, np.broadcast_to(bias[:, None], (5, 5, 4)))
+    which = [0, 4, 4, 2, 1]
+    answer = cmf.transfer(e[0], np.ones((5, 4, 3)), bias, which=which, backend=backend)
+    np.testing.assert_array_equal(answer, bias[which])
+    answer = cmf.transfer(e[0], np.ones((5, 4, 3)), bias[0], which=which, backend=backend)
+    np.testing.assert_array_equal(answer, np.broadcast_to(bias[0], (5, 4)))
+
+
+def test_lists_without_anything_in_them(backend):
+    e, m, bias = maps(6, 5, 20, np.float32)
+    assert cmf.transfer(e[:0], m[None], bias, which=[], backend=backend).shape == (0, 5)
 
 
 def test_whole_numbers_are_exact(backend):
