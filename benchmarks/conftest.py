@@ -1,0 +1,6 @@
+"""The modules beside bench.py are plain ones, like the tests' helpers."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,126 @@
+"""Rows of results: one JSON object a line in `results/<machine>-<date>.jsonl`, each with all it takes to judge it."""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+FOLDER = Path(__file__).parent / "results"
+LIBRARIES = ("crossmodal-fast", "numpy", "numba", "scipy", "scikit-learn", "faiss-cpu", "torch")
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+DIGITS = 4  # of a measured number: more would be noise
+
+
+def described(case, contender, backend, call):
+    """The columns that are known before anything runs."""
+    return {
+        "operation": case.operation,
+        "contender": contender,
+        "call": call,
+        "backend": backend,
+        "data": case.data,
+        "m": case.m,
+        "n": case.n,
+        "d": case.d,
+        "k": case.k,
+        "maps": case.maps,
+        "machine": machine(),
+        "versions": versions(),
+        "commit": commit(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+
+
+def record(row):
+    """Append a row to the file of its machine and date."""
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / f"{slug(row['machine'])}-{row['date']}.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({name: rounded(value) for name, value in row.items()}) + "\n")
+
+
+def rounded(value):
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def read(paths):
+    """The rows of the files in order, a later one in place of an earlier one of the same contest."""
+    latest = {}
+    for path in paths:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            latest[contest(row)] = row
+    return list(latest.values())
+
+
+def contest(row):
+    return (slug(row["machine"]), *shape(row), row["contender"], row["backend"])
+
+
+def shape(row):
+    return tuple(row[name] for name in ("operation", "data", "m", "n", "d", "k", "maps"))
+
+
+def slug(machine):
+    return re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores".lower()).strip("-")
+
+
+@cache
+def machine():
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    return {
+        "cpu": processor(),
+        "cores": THREADS,
+        "simd": [*simd["baseline"], *simd["found"]][-1],
+        "blas": blas(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
+
+
+def blas():
+    """NumPy's BLAS and the kind of CPU that it takes this one for, or is told to by OPENBLAS_CORETYPE."""
+    return " ".join(filter(None, map(numpy_blas().get, ("internal_api", "version", "architecture"))))
+
+
+@cache
+def numpy_blas():
+    """What threadpoolctl says of the BLAS that came with NumPy: the only one loaded so far."""
+    return next((library for library in threadpool_info() if library["user_api"] == "blas"), {})
+
+
+def processor():
+    """Name of the CPU, with family and model where the name alone says little."""
+    facts = Path("/proc/cpuinfo")
+    if not facts.exists():
+        return platform.processor() or platform.machine()
+    found = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", facts.read_text(), re.MULTILINE))
+    if "model name" not in found:
+        return platform.machine()
+    return f"{found['model name']} family {found['cpu family']} model {found['model']}"
+
+
+@cache
+def versions():
+    return {name: metadata.version(name) for name in LIBRARIES if installed(name)}
+
+
+def installed(name):
+    return any(metadata.distributions(name=name))
+
+
+@cache
+def commit():
+    """Short name of the commit, with a + where tracked files differ from it; None outside a clone."""
+    if not shutil.which("git"):
+        return None
+    git = ["git", "-C", str(FOLDER.parent), "describe", "--always", "--dirty=+", "--exclude=*"]
+    return subprocess.run(git, check=False, capture_output=True, text=True).stdout.strip() or None
