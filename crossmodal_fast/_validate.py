@@ -7,12 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .kernels.tiles import metrics
+from .kernels.tiles.finite import first_unfinite
 
 Array = npt.NDArray[Any]
 KEYWORDS = {
     "minkowski": ("p", "w"), "seuclidean": ("V",), "mahalanobis": ("VI",), "jensenshannon": ("base",),
     "dot": (), "hellinger": (),
 }  # fmt: skip
+LARGEST_ID = np.iinfo(np.int64).max
 TIES = ("index", "optimistic", "pessimistic", "mean")
 WIDENED = "bool, integer, float16, bfloat16, float32 or float64"
 
@@ -31,7 +33,7 @@ def matrix(name: str, value: Any) -> Any:
         try:
             value = np.asarray(value)
         except (ValueError, TypeError) as problem:
-            raise TypeError(f"{name} must be rows of numbers of one length, got {_brief(value)}") from problem
+            raise TypeError(f"{name} must be rows of numbers of one length, got {brief(value)}") from problem
     _numbers(name, value.dtype)
     if len(value.shape) < 2:
         raise ValueError(f"{name} must have shape (..., rows, features), got {_shape(value)}")
@@ -67,8 +69,14 @@ def radius(value: Any, m: int) -> Array:
 
 
 def tie_policy(ties: Any) -> None:
-    if ties not in TIES:
-        raise ValueError(f"ties must be one of {list(TIES)}, got {ties!r}")
+    if not isinstance(ties, str) or ties not in TIES:
+        raise ValueError(f"ties must be one of {list(TIES)}, got {brief(ties)}")
+
+
+def flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, got {brief(value)}")
+    return bool(value)
 
 
 def positives(value: Any, m: int, n: int) -> tuple[Array, Array]:
@@ -81,7 +89,7 @@ def positives(value: Any, m: int, n: int) -> tuple[Array, Array]:
             raise TypeError(f"positives must be whole numbers, got dtype {part.dtype}")
     if not csr and indices.shape != (m,):
         raise ValueError(f"positives must have shape ({m},), one a query, or be (indptr, indices), got {indices.shape}")
-    if indptr.shape != (m + 1,) or indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
+    if indptr.shape != (m + 1,) or indptr[0] != 0 or indptr[-1] != len(indices) or (indptr[1:] < indptr[:-1]).any():
         raise ValueError(f"positives must have an ascending indptr of {m + 1} numbers from 0 to {len(indices)}")
     if indices.size and not (indices.min() >= 0 and indices.max() < n):
         worst = indices.min() if indices.min() < 0 else indices.max()
@@ -107,15 +115,15 @@ def batch(x_name: str, x: Any, y_name: str, y: Any) -> tuple[int, ...]:
 
 
 def metric_name(name: Any, allowed: tuple[str, ...] = metrics.NAMES) -> str:
-    if name not in allowed:
-        raise ValueError(f"metric must be one of {sorted(allowed)}, got {name!r}")
+    if not isinstance(name, str) or name not in allowed:
+        raise ValueError(f"metric must be one of {sorted(allowed)}, got {brief(name)}")
     return str(name)
 
 
 def metric_keywords(name: str, given: Any, d: int) -> dict[str, Any]:
     """`metric_kwargs` for rows of d features."""
     if not isinstance(given, dict | None):
-        raise TypeError(f"metric_kwargs must be a dict, got {_brief(given)}")
+        raise TypeError(f"metric_kwargs must be a dict, got {brief(given)}")
     allowed = KEYWORDS.get(name, ("w",))
     checked: dict[str, Any] = {}
     for keyword, value in (given or {}).items():
@@ -131,9 +139,9 @@ def metric_keywords(name: str, given: Any, d: int) -> dict[str, Any]:
         shape = (d, d) if keyword == "VI" else (d,)
         array = _array(f"metric_kwargs[{keyword!r}]", value)
         if array.dtype.kind not in "biuf" or array.shape != shape:
-            raise ValueError(f"metric_kwargs[{keyword!r}] must be numbers of shape {shape}, got {_brief(value)}")
+            raise ValueError(f"metric_kwargs[{keyword!r}] must be numbers of shape {shape}, got {brief(value)}")
         if not np.isfinite(array).all() or (keyword != "VI" and (array < 0).any()):
-            raise ValueError(f"metric_kwargs[{keyword!r}] must be finite and not negative, got {_brief(value)}")
+            raise ValueError(f"metric_kwargs[{keyword!r}] must be finite and not negative, got {brief(value)}")
         checked[keyword] = array.astype(np.float64)
     return checked
 
@@ -186,8 +194,9 @@ def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], **inputs: Any
     return out
 
 
-def exclusion(exclude_self: bool, exclude: Any, lead: tuple[int, ...], m: int, n: int) -> Array | None:
+def exclusion(exclude_self: Any, exclude: Any, lead: tuple[int, ...], m: int, n: int) -> Array | None:
     """(..., m) int64: the gallery row that each query may not match, -1 for none."""
+    exclude_self = flag("exclude_self", exclude_self)
     if exclude_self and exclude is not None:
         raise ValueError("exclude_self must be False where exclude is given, got both; put arange(m) into exclude")
     if exclude_self:
@@ -213,6 +222,8 @@ def allowance(mask: Any, lead: tuple[int, ...], m: int, n: int) -> Any:
         mask = _array("mask", mask)
     if mask.dtype.kind != "b":
         raise TypeError(f"mask must be bool, got dtype {mask.dtype}")
+    if len(mask.shape) == 0:
+        raise ValueError(f"mask must have shape {(n,)} or {(*lead, m, n)}, got {np.asarray(mask[()]).item()}")
     if mask.shape == (n,):
         return np.asarray(mask[:])
     if mask.shape == (m, n) and not lead:
@@ -225,7 +236,7 @@ def biases(bias: Any, lead: tuple[int, ...], m: int, n: int) -> tuple[Array, Arr
     if bias is None:
         return None
     if not isinstance(bias, tuple | list) or len(bias) != 2:
-        raise TypeError(f"bias must be a pair (per query, per gallery row), got {_brief(bias)}")
+        raise TypeError(f"bias must be a pair (per query, per gallery row), got {brief(bias)}")
     sides = []
     for name, side, size in (("bias[0]", bias[0], m), ("bias[1]", bias[1], n)):
         side = _array(name, side)
@@ -253,11 +264,11 @@ def maps(E: Any, M: Any, bias: Any, which: Any, check_finite: bool) -> tuple[Any
     which = _whole("which", which)
     if which.dtype.kind not in "iu":
         raise TypeError(f"which must be whole numbers, got dtype {which.dtype}")
-    which = _broadcast("which", which.astype(np.int64), E.shape[:1])
+    which = _broadcast("which", which, E.shape[:1])
     if which.size and not (which.min() >= 0 and which.max() < M.shape[0]):
         worst = which.min() if which.min() < 0 else which.max()
         raise ValueError(f"which must name a matrix in 0..{M.shape[0] - 1}, got {worst}")
-    return E, M, _shift(bias, M.shape[:2], check_finite), which
+    return E, M, _shift(bias, M.shape[:2], check_finite), which.astype(np.int64, copy=False)
 
 
 def _shift(bias: Any, shape: tuple[int, ...], check_finite: bool) -> Array | None:
@@ -265,11 +276,10 @@ def _shift(bias: Any, shape: tuple[int, ...], check_finite: bool) -> Array | Non
         return None
     given = _array("bias", bias)
     _numbers("bias", given.dtype)
-    given = _broadcast("bias", given, shape)
-    finite = np.isfinite(given.astype(np.float64))
-    if check_finite and not finite.all():
-        raise ValueError(f"bias must be finite, got {given[~finite][0]}")
-    return given
+    spread = _broadcast("bias", given, shape)
+    if check_finite and (at := first_unfinite(given)) is not None:
+        raise ValueError(f"bias must be finite, got {given[at]}")
+    return spread
 
 
 def _numbers(name: str, dtype: np.dtype[Any]) -> None:
@@ -295,7 +305,7 @@ def _array(name: str, value: Any) -> Array:
     try:
         return np.asarray(value)
     except (ValueError, TypeError):
-        raise TypeError(f"{name} must be an array, got {_brief(value)}") from None
+        raise TypeError(f"{name} must be an array, got {brief(value)}") from None
 
 
 def _whole(name: str, value: Any) -> Array:
@@ -309,6 +319,8 @@ def ids(name: str, value: Any) -> Array:
     array = _whole(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be whole numbers, got dtype {array.dtype}")
+    if array.size and array.max() > LARGEST_ID:
+        raise ValueError(f"{name} must be at most {LARGEST_ID}, got {array.max()}")
     return array.astype(np.int64)
 
 
@@ -316,6 +328,7 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in value.shape)
 
 
-def _brief(value: Any) -> str:
-    text = repr(value)
+def brief(value: Any) -> str:
+    """A value on one line, cut where it is long."""
+    text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

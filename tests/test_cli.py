@@ -1,12 +1,16 @@
 """What the commands give, and what they leave behind on a full disk or after Ctrl-C."""
 
+import contextlib
 import errno
+import importlib
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -109,6 +113,41 @@ def test_transfer(capsys, method):
         assert cli.main(["transfer", "apply", "map.npz", "a.npy", "-o", path]) == 0
         np.testing.assert_array_equal(files.read_embeddings(path).astype(np.float32), expected.apply(SOURCE))
         assert capsys.readouterr().out == f"{path}: 20 rows of 5 numbers\n"
+
+
+def test_bars_for_reading_work_and_writing(monkeypatch):
+    labels = []
+
+    @contextlib.contextmanager
+    def bar(label):
+        labels.append(label)
+        yield lambda done, total: None
+
+    for name in ("_options", "match", "transfer", "evaluate"):
+        monkeypatch.setattr(importlib.import_module(f"crossmodal_fast.cli.{name}"), "bar", bar)
+    assert cli.main(["match", "a.npy", "b.npy", "-o", "m.csv"]) == 0
+    assert labels == ["reading a.npy", "reading b.npy", "matching", "writing m.csv"]
+    labels.clear()
+    cmf.fit_transfer(SOURCE, SOURCE).save("map.npz")
+    assert cli.main(["transfer", "apply", "map.npz", "a.npy", "-o", "out.csv"]) == 0
+    assert labels == ["reading a.npy", "applying the map", "writing out.csv"]
+    labels.clear()
+    np.save("labels.npy", np.arange(20))
+    assert cli.main(["evaluate", "a.npy", "out.csv", "--labels-a", "labels.npy", "--labels-b", "labels.npy"]) == 0
+    assert labels == ["reading a.npy", "reading out.csv", *["reading labels.npy"] * 2, "ranking"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_slow_file_shows_a_bar_on_a_terminal(monkeypatch, terminal):
+    command, stream = importlib.import_module("crossmodal_fast.cli.match"), io.StringIO()
+    stream.isatty = lambda: terminal
+    monkeypatch.setattr("crossmodal_fast._progress.PATIENCE_S", 0.05)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    write = command.write_table
+    monkeypatch.setattr(command, "write_table", lambda *table: (time.sleep(0.4), write(*table)))
+    assert cli.main(["match", "a.npy", "b.npy", "-o", "m.csv"]) == 0
+    assert ("writing m.csv" in stream.getvalue()) == terminal
 
 
 def test_evaluate_by_row(capsys):

@@ -28,7 +28,29 @@ BAD_MATCH = {
         ("cell.csv", "b.npy", *OUT),
         "'cell.csv' must hold comma-separated numbers, got 'seven' in row 3, column 2 (counted from 1)",
     ),
-    "key": (("a.npy", "b.npy", *OUT, "--key", "x"), "key must be left out for 'a.npy', which holds one array, got 'x'"),
+    "key": (
+        ("a.npy", "b.npy", *OUT, "--key", "x"),
+        "--key must be left out for 'a.npy', which holds one array, got 'x'",
+    ),
+    "no-array": (("empty.npz", "b.npy", *OUT), "'empty.npz' must hold at least one array, got none: write it again"),
+    "two-arrays": (("a.npy", "two.npz", *OUT), "--key must be one of ['x', 'y'] in 'two.npz', got None"),
+    "nan": (
+        ("nan.npy", "b.npy", *OUT),
+        "'nan.npy' must be finite, got nan in row 4 (counted from 0): remove or fill such rows first",
+    ),
+    "nan-mutual": (
+        ("b.npy", "nan.npy", *OUT, "--method", "mutual"),
+        "'nan.npy' must be finite, got nan in row 4 (counted from 0): remove or fill such rows first",
+    ),
+    "inf": (
+        ("a.npy", "inf.csv", *OUT),
+        "'inf.csv' must be finite, got inf in row 1 (counted from 0): remove or fill such rows first",
+    ),
+    "features": (
+        ("a.npy", "narrow.npy", *OUT),
+        "'a.npy' and 'narrow.npy' must have the same number of features, got 8 and 5: transfer fit and "
+        "transfer apply map one to the other",
+    ),
     "three-keys": (
         ("a.npy", "b.npy", *OUT, "--key", "x", "--key", "y", "--key", "z"),
         "--key must be given once or twice (for A and B), got 3 times",
@@ -57,7 +79,6 @@ BAD_MATCH = {
 }
 # The words are the core's, and tested with it.
 BAD_FOR_THE_CORE = {
-    "features": (("a.npy", "narrow.npy", *OUT), ("8", "5")),
     "k-0": (("a.npy", "b.npy", *OUT, "-k", "0"), ("k must be in 1..30", "got 0")),
     "k-31": (("a.npy", "b.npy", *OUT, "-k", "31"), ("k must be in 1..30", "got 31")),
     "metric": (("a.npy", "b.npy", *OUT, "--metric", "taxicab"), ("metric must be one of", "got 'taxicab'")),
@@ -65,8 +86,6 @@ BAD_FOR_THE_CORE = {
     "backend": (("a.npy", "b.npy", *OUT, "--backend", "gpu"), ("backend must be", "got 'gpu'")),
     "max-bytes-1": (("a.npy", "b.npy", *OUT, "--max-bytes", "1"), ("max_bytes must be at least", "got 1")),
     "threads-0": (("a.npy", "b.npy", *OUT, "--threads", "0"), ("n_threads must be", "got 0")),
-    "nan": (("nan.npy", "b.npy", *OUT), ("queries", "row 4")),
-    "inf": (("a.npy", "inf.csv", *OUT), ("gallery", "row 1")),
 }
 
 
@@ -79,6 +98,8 @@ def bad_files(folder):
     (folder / "cell.csv").write_text("a,b\n1,2\n3,seven\n")
     (folder / "inf.csv").write_text("1,2,3,4,5,6,7,8\n1,2,3,4,5,inf,7,8\n" + "1,2,3,4,5,6,7,8\n" * 10)
     np.save("objects.npy", np.array([[1, None]], object))
+    np.savez("empty.npz")
+    np.savez("two.npz", x=SOURCE, y=TARGET)
     np.save("line.npy", np.zeros(8))
     np.save("none.npy", np.zeros((0, 8)))
     np.save("narrow.npy", TARGET[:, :5])
@@ -155,7 +176,25 @@ def test_a_file_that_is_no_map(capsys):
 
 
 def test_rows_that_cannot_be_paired(capsys):
-    assert "20" in refused(capsys, "evaluate", "a.npy", "b.npy")
+    assert refused(capsys, "evaluate", "a.npy", "b.npy") == (
+        "--labels-a and --labels-b must be given where 'a.npy' and 'b.npy' have not equally many rows, got 20 and 30"
+    )
+
+
+@pytest.mark.usefixtures("bad_files")
+def test_rows_that_the_other_commands_refuse(capsys):
+    unfinite = "'nan.npy' must be finite, got nan in row 4 (counted from 0): remove or fill such rows first"
+    assert refused(capsys, "evaluate", "a.npy", "nan.npy") == unfinite
+    assert refused(capsys, "transfer", "fit", "nan.npy", "a.npy", "-o", "map.npz") == unfinite
+    cmf.fit_transfer(SOURCE, SOURCE).save("map.npz")
+    assert refused(capsys, "transfer", "apply", "map.npz", "nan.npy", "-o", "out.npy") == unfinite
+    assert refused(capsys, "transfer", "apply", "map.npz", "narrow.npy", "-o", "out.npy") == (
+        "'narrow.npy' must have the 8 columns that 'map.npz' maps, got 5"
+    )
+    labels = "--labels-a", "two.npz", "--labels-b", "two.npz"
+    assert refused(capsys, "evaluate", "a.npy", "a.npy", *labels) == (
+        "--labels-key must be one of ['x', 'y'] in 'two.npz', got None"
+    )
 
 
 def test_a_bad_output_is_told_before_the_work(capsys, monkeypatch):

@@ -253,6 +253,11 @@ def test_parquet_with_one_name_twice(tmp_path):
             f"1\n{'y' * 99}\n",
             f"must hold comma-separated numbers, got '{'y' * 40}' in row 2, column 1 (counted from 1)",
         ),
+        (
+            "a,b\n\n1,2\n\uff13,4\n",
+            "must hold comma-separated numbers, got '\uff13' in row 4, column 1 (counted from 1)",
+        ),
+        ("1,2\n  \n3,x\n", "must hold comma-separated numbers, got 'x' in row 3, column 2 (counted from 1)"),
         ("1,2\n3\n", "must have 2 numbers in every row, got 1 in row 2"),
         ("a,b\n", "must have at least one row of numbers, got only 'a,b'"),
         ("\n\n", "must have at least one row of numbers, got only ''"),
@@ -265,8 +270,42 @@ def test_parquet_with_one_name_twice(tmp_path):
 )
 def test_csv_sentences(tmp_path, text, sentence):
     path = tmp_path / "x.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with says(f"'{path}' {sentence}"):
+        read_embeddings(path)
+
+
+def test_csv_that_only_numpy_refuses(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("a reason of its own")
+
+    path = tmp_path / "x.csv"
+    path.write_text("1,2\n")
+    monkeypatch.setattr(np, "loadtxt", refuse)
+    with says(f"'{path}' must be a whole .csv file, got other or damaged content (a reason of its own)"):
+        read_embeddings(path)
+
+
+def test_csv_that_begins_with_a_blank_line_has_no_header(tmp_path):
+    (tmp_path / "x.csv").write_text("  \n1,2\n \n3,4\n")
+    np.testing.assert_array_equal(read_embeddings(tmp_path / "x.csv"), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("path", [None, 3])
+def test_a_path_that_is_none(path):
+    for call in (read_embeddings, check_output, lambda path: files.write_array(path, ROWS)):
+        with says(f"path must be the name of a file, got {path}", TypeError):
+            call(path)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".safetensors"])
+def test_no_array_at_all(tmp_path, ending):
+    path = tmp_path / f"x{ending}"
+    if ending == ".npz":
+        np.savez(path)
+    else:
+        safetensors(path, {})
+    with says(f"'{path}' must hold at least one array, got none: write it again"):
         read_embeddings(path)
 
 

@@ -259,7 +259,7 @@ def test_two_modalities_ask_together():
         ("reciprocal_rank", fusion.reciprocal_rank_fusion),
         ({"method": "reciprocal_rank", "k": 5}, lambda s, w: fusion.reciprocal_rank_fusion(s, w, k=5)),
     ],
-    ids=str,
+    ids=["weighted sum", "weighted sum, zmuv", "reciprocal rank", "reciprocal rank, k = 5"],
 )
 def test_late_fusions(parameter, fuse):
     pipeline = fitted(shared="text", fusion=parameter, weights={"image": 2.0})

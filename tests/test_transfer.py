@@ -7,6 +7,7 @@ import crossmodal_fast as cmf
 import judge
 from cases import BFLOAT16, output_dtype
 from least import least_max_bytes
+from stores import Store
 
 DTYPES = [np.float16, BFLOAT16, np.float32, np.float64, np.int8, np.uint8, np.bool_, np.int64]
 MIXED = [(np.float32, np.float64), (np.int8, np.float32), (np.float64, np.float16)]
@@ -115,6 +116,21 @@ def test_a_bias_of_each_problem_is_added_to_its_own_rows(backend):
 def test_lists_without_anything_in_them(backend):
     e, m, bias = maps(6, 5, 20, np.float32)
     assert cmf.transfer(e[:0], m[None], bias, which=[], backend=backend).shape == (0, 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, BFLOAT16, np.float32, np.float64])
+def test_the_first_number_that_is_not_finite_is_found_in_every_dtype(dtype, backend):
+    """Also behind the first piece that is looked at, and in a matrix that is no array."""
+    stores = (Store,) if backend == "numpy" else ()
+    e, m = np.zeros((2, 700)), np.zeros((900, 700), dtype)
+    m[830, 4], m[830, 699], m[899, 0] = np.nan, np.inf, -np.inf
+    for matrix in (m, np.asfortranarray(m), *(store(m) for store in stores)):
+        with pytest.raises(ValueError, match=r"^M must be finite, got nan at M\[830, 4\]$"):
+            cmf.transfer(e, matrix, backend=backend)
+    with pytest.raises(ValueError, match=r"^bias must be finite, got -inf$"):
+        cmf.transfer(e, np.zeros((900, 700)), m[-1:, :1].ravel(), backend=backend)
+    m[np.isnan(m) | np.isinf(m)] = 0
+    assert not cmf.transfer(e, m, backend=backend).any()
 
 
 def test_whole_numbers_are_exact(backend):

@@ -1,13 +1,16 @@
 """Arguments and options that several commands share."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer  # noqa: TID253 - only the command line imports this module
 from numpy.typing import NDArray
 
-from ..files import read_embeddings
+from .._progress import bar
+from ..files import FileError, read_embeddings, read_labels
 
 UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 
@@ -51,4 +54,44 @@ def read_pair(a: Path, b: Path, key: list[str] | None) -> tuple[NDArray[Any], ND
     keys = [name or None for name in key or [""]]
     if len(keys) > 2:
         raise ValueError(f"--key must be given once or twice (for A and B), got {len(keys)} times")
-    return read_embeddings(a, key=keys[0]), read_embeddings(b, key=keys[-1])
+    return read_rows(a, keys[0]), read_rows(b, keys[-1])
+
+
+def read_rows(path: Path, key: str | None) -> NDArray[Any]:
+    """`read_embeddings`, with a bar for what takes long, and `key` by the name that it has here."""
+    with _reading(path):
+        return read_embeddings(path, key=key)
+
+
+def read_words(path: Path, count: int, key: str | None) -> NDArray[Any]:
+    """`read_labels` likewise."""
+    with _reading(path, "--labels-key"):
+        return read_labels(path, count, key=key)
+
+
+@contextmanager
+def _reading(path: Path, option: str = "--key") -> Iterator[None]:
+    try:
+        with bar(f"reading {path.name}"):
+            yield
+    except FileError as error:
+        if not str(error).startswith("key must "):
+            raise
+        raise FileError(f"{option}{str(error).removeprefix('key')}") from error
+
+
+@contextmanager
+def speaking_of(**files: Path) -> Iterator[None]:
+    """Name files where a sentence of the core names the arguments that their rows went into."""
+    try:
+        yield
+    except ValueError as error:
+        told, name = str(error), "|".join(files)
+        if found := re.match(rf"({name}) (must be finite, got \S+ in row \d+)\b", told):
+            told = f"'{files[found[1]]}' {found[2]} (counted from 0): remove or fill such rows first"
+        elif found := re.match(rf"({name}) and ({name}) (must have the same number of features, got .*)", told):
+            way_out = "transfer fit and transfer apply map one to the other"
+            told = f"'{files[found[1]]}' and '{files[found[2]]}' {found[3]}: {way_out}"
+        else:
+            raise
+        raise ValueError(told) from error

@@ -8,8 +8,18 @@ import typer  # noqa: TID253 - only the command line imports this module
 
 from .. import evaluate as measures
 from .._progress import bar
-from ..files import read_labels
-from ._options import Backend, FirstFile, Key, MaxBytes, Metric, SecondFile, Threads, read_pair
+from ._options import (
+    Backend,
+    FirstFile,
+    Key,
+    MaxBytes,
+    Metric,
+    SecondFile,
+    Threads,
+    read_pair,
+    read_words,
+    speaking_of,
+)
 
 
 def evaluate(
@@ -38,10 +48,15 @@ def evaluate(
     labels = None
     if labels_a is not None and labels_b is not None:
         labels = (
-            read_labels(labels_a, len(queries), key=labels_key),
-            read_labels(labels_b, len(gallery), key=labels_key),
+            read_words(labels_a, len(queries), labels_key),
+            read_words(labels_b, len(gallery), labels_key),
         )
-    with bar("ranking"):
+    elif len(queries) != len(gallery):
+        raise ValueError(
+            f"--labels-a and --labels-b must be given where '{a}' and '{b}' have not equally many rows, "
+            f"got {len(queries)} and {len(gallery)}"
+        )
+    with speaking_of(queries=a, gallery=b), bar("ranking"):
         found = measures.retrieval(
             queries,
             gallery,

@@ -11,7 +11,7 @@ from .. import match as match_pairs
 from .. import topk
 from .._progress import bar
 from ..files import TABLE_WRITERS, check_output, write_table
-from ._options import Backend, FirstFile, Key, MaxBytes, Metric, SecondFile, Threads, read_pair, whole
+from ._options import Backend, FirstFile, Key, MaxBytes, Metric, SecondFile, Threads, read_pair, speaking_of, whole
 
 NEIGHBOURS = {"topk": 10}  # where -k is left out; mutual and its like pair each row once
 
@@ -40,7 +40,7 @@ def match(
     queries, gallery = read_pair(a, b, key)
     k = NEIGHBOURS.get(method, 1) if k is None else k
     start = time.perf_counter()
-    with bar("matching") as progress:
+    with speaking_of(queries=a, gallery=b, X=a, Y=b), bar("matching") as progress:
         if method == "topk":
             distances, indices, stats = topk(
                 queries, gallery, k, metric, return_stats=True,
@@ -61,5 +61,6 @@ def match(
             columns = {"query": pairs.rows, "gallery": pairs.columns, "score": pairs.scores}
             ran = ""
     seconds = time.perf_counter() - start
-    write_table(output, columns)
+    with bar(f"writing {output.name}"):
+        write_table(output, columns)
     typer.echo(f"{output}: {len(columns['query'])} matches by {metric}{ran} in {seconds:.2f} s")

@@ -7,8 +7,19 @@ import typer  # noqa: TID253 - only the command line imports this module
 
 from .. import TransferMap, fit_transfer
 from .._progress import bar
-from ..files import ARRAY_WRITERS, check_input, check_output, read_embeddings, write_array
-from ._options import Backend, FirstFile, Key, MaxBytes, SecondFile, Threads, number, read_pair
+from ..files import ARRAY_WRITERS, check_input, check_output, write_array
+from ._options import (
+    Backend,
+    FirstFile,
+    Key,
+    MaxBytes,
+    SecondFile,
+    Threads,
+    number,
+    read_pair,
+    read_rows,
+    speaking_of,
+)
 
 MAP = (".npz",)
 
@@ -30,7 +41,7 @@ def fit(
         raise ValueError(f"--regularization must come with --method ridge, got --method {method}")
     source, target = read_pair(a, b, key)
     options: dict[str, Any] = {} if regularization is None else {"regularization": regularization}
-    with bar("fitting"):
+    with speaking_of(A=a, B=b), bar("fitting"):
         found = fit_transfer(source, target, method, **options)
     found.save(output)
     typer.echo(f"{output}: {found!r}, relative error {found.training_residual:.4f} on {len(source)} training pairs")
@@ -48,8 +59,11 @@ def apply(
     """Take rows to the other space by a map."""
     check_output(output, ARRAY_WRITERS)
     found = TransferMap.load(check_input(map_file, MAP))
-    rows = read_embeddings(embeddings, key=key)
-    with bar("applying the map") as progress:
+    rows, width = read_rows(embeddings, key), found.M.shape[1]
+    if rows.shape[1] != width:
+        raise ValueError(f"'{embeddings}' must have the {width} columns that '{map_file}' maps, got {rows.shape[1]}")
+    with speaking_of(E=embeddings), bar("applying the map") as progress:
         mapped = found.apply(rows, backend=backend, max_bytes=max_bytes, n_threads=threads, progress=progress)
-    write_array(output, mapped)
+    with bar(f"writing {output.name}"):
+        write_array(output, mapped)
     typer.echo(f"{output}: {len(mapped)} rows of {mapped.shape[1]} numbers")

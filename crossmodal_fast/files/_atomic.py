@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ._checks import FileError, MissingFileError, check_suffix
+from ._checks import FileError, MissingFileError, check_suffix, path_of
 
 
 def check_output(path: str | os.PathLike[str], suffixes: Iterable[str] = ()) -> Path:
     """Raise now what would keep `path` from being written later; `suffixes` are the endings allowed, none for any."""
-    target = Path(path)
+    target = path_of(path)
     if suffixes:
         check_suffix(target, suffixes)
     if not target.parent.is_dir():

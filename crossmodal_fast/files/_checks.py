@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arguments import brief
+
 
 class FileError(ValueError):
     """A file that cannot be read or written as asked; the text is one sentence that names it."""
@@ -19,9 +21,16 @@ class MissingFileError(FileError, FileNotFoundError):
     """The file, or the folder it should go into, is not there."""
 
 
+def path_of(path: Any) -> Path:
+    """`path` as a Path, if it is one or the text of one."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be the name of a file, got {brief(path)}")
+    return Path(path)
+
+
 def check_input(path: str | os.PathLike[str], suffixes: Iterable[str]) -> Path:
     """Raise unless `path` is a file that can be opened, with bytes in it and one of the `suffixes`."""
-    source = Path(path)
+    source = path_of(path)
     if not source.exists():
         raise MissingFileError(f"'{source}' must be an existing file: there is none of this name")
     if not source.is_file():
@@ -55,6 +64,8 @@ def choose(source: Path, key: str | None, names: Iterable[str]) -> str:
     names = list(names)
     if key is None and len(names) == 1:
         return names[0]
+    if not names:
+        raise FileError(f"'{source}' must hold at least one array, got none: write it again")
     if key not in names:
         raise FileError(f"key must be one of {names} in '{source}', got {key!r}")
     return key

@@ -18,7 +18,7 @@ INT64_DIGITS = 18  # so many always fit
 
 def read(source: Path, key: str | None) -> NDArray[Any]:
     no_key(source, key)
-    _, first = next(_rows(source), (0, [""]))
+    first = next((cells for _, cells in _rows(source) if cells != [""]), [""])
     header = not any(_is_number(cell) for cell in first)
     try:
         # The csv module with float() took five times as long; it only looks for the bad cell.
@@ -67,12 +67,13 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return "_" not in cell  # float() takes 1_000
+    return cell.isascii() and "_" not in cell  # float() takes 1_000 and the digits of other scripts
 
 
 def _find_bad_cell(source: Path, header: bool) -> None:
     width = None
-    for row, cells in itertools.islice(_rows(source), int(header), None):
+    rows = (numbered for numbered in _rows(source) if numbered[1] != [""])  # of blanks only: NumPy is not given it
+    for row, cells in itertools.islice(rows, int(header), None):
         for column, cell in enumerate(cells, start=1):
             if not _is_number(cell):
                 raise FileError(

@@ -76,6 +76,8 @@ class CrossModalPipeline:
     data_, embeddings_ : dict modality -> array
         What `load_data` took and what `preprocess_data` made of it.
     steps_ : dict modality -> Chain
+    widths_ : dict modality -> int
+        Columns of the rows that the steps were fitted on; others are refused.
     maps_ : dict (source, target) -> TransferMap
     similarities_ : dict (source, target) -> Similarity
 
@@ -118,6 +120,7 @@ class CrossModalPipeline:
         self.pairs_: dict[tuple[str, str], Indices] = {}
         self.labels_: dict[str, Array] = {}
         self.steps_: dict[str, Chain] = {}
+        self.widths_: dict[str, int] = {}
         self.maps_: dict[tuple[str, str], TransferMap] = {}
         self.shared_: str | None = None
         self.similarities_: dict[Direction, Similarity] = {}
@@ -159,6 +162,7 @@ class CrossModalPipeline:
             shared = one_modality("shared", self.shared or next(iter(self.data_)), self.data_)
             embeddings = self._preprocessed(self.data_, steps, fit=True)
             self.steps_, self.shared_, self.maps_, self.embeddings_ = steps, shared, {}, embeddings
+            self.widths_ = {name: rows.shape[1] for name, rows in self.data_.items()}
         else:
             self.embeddings_ = self._preprocessed(self.data_, self.steps_)
         self.similarities_ = {}
@@ -367,7 +371,7 @@ class CrossModalPipeline:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters, fitted steps and maps, not the data: an .npz of plain arrays, whole or not at all."""
-        write_saved(path, to_arrays(Stored(self.get_params(), self.shared_, self.steps_, self.maps_)))
+        write_saved(path, to_arrays(Stored(self.get_params(), self.shared_, self.steps_, self.widths_, self.maps_)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -379,6 +383,7 @@ class CrossModalPipeline:
         stored = from_arrays(arrays)
         pipeline = cls(**stored.params)
         pipeline.shared_, pipeline.steps_, pipeline.maps_ = stored.shared, stored.steps, stored.maps
+        pipeline.widths_ = stored.widths
         return pipeline
 
     def __repr__(self) -> str:
@@ -407,6 +412,9 @@ class CrossModalPipeline:
         with self._limited("preprocessing"):
             for name, rows in data.items():
                 chain = steps[one_modality("data", name, steps)]
+                if not fit and rows.shape[1] != self.widths_.get(name, rows.shape[1]):
+                    width = self.widths_[name]
+                    raise ValueError(f"data[{name!r}] must have {width} columns, as fit saw, got shape {rows.shape}")
                 with about(f"data[{name!r}]"):
                     found[name] = chain.fit_transform(rows) if fit else chain.transform(rows)
         return found

@@ -19,6 +19,7 @@ class Stored(NamedTuple):
     params: dict[str, Any]
     shared: str | None
     steps: dict[str, Chain]
+    widths: dict[str, int]
     maps: dict[tuple[str, str], TransferMap]
 
 
@@ -28,6 +29,7 @@ def to_arrays(stored: Stored) -> dict[str, Array]:
         "params": {**stored.params, "preprocess": _described(stored.params["preprocess"])},
         "shared": stored.shared,
         "steps": {name: _described(chain.steps) for name, chain in stored.steps.items()},
+        "widths": stored.widths,
         "maps": list(stored.maps),
     }
     arrays = {"pipeline": np.array(json.dumps(about, default=_plain))}
@@ -51,7 +53,7 @@ def from_arrays(arrays: Mapping[str, Array]) -> Stored:
         for i, (source, target) in enumerate(about["maps"])
     }
     params = {**about["params"], "preprocess": _made(about["params"]["preprocess"])}
-    return Stored(params, about["shared"], steps, maps)
+    return Stored(params, about["shared"], steps, about.get("widths", {}), maps)
 
 
 def _described(preprocess: Any) -> Any:

@@ -8,6 +8,8 @@ Sum     BLAS's own order in the dtype of out
 
 import numpy as np
 
+from ..tiles.finite import first_unfinite, scratch
+
 BLOCK_ROWS = 4096
 LEAST_ROWS = 16
 
@@ -21,8 +23,8 @@ def transfer(e, m, bias, which, *, out, max_bytes, precision, tick=None):
     """Fill out (n, d_out)."""
     d_out, d_in = m.shape[-2:]
     rows = min(max(1, len(e)), BLOCK_ROWS)
-    item = out.dtype.itemsize
-    while (needed := item * (3 * rows * (d_in + d_out) + d_out * d_in) + 16 * rows) > max_bytes:
+    item, held = out.dtype.itemsize, _held(m, out.dtype)
+    while (needed := item * 3 * rows * (d_in + d_out) + 16 * rows + held) > max_bytes:
         if rows <= LEAST_ROWS:
             raise ValueError(f"max_bytes must be at least {needed} for M of shape {(d_out, d_in)}, got {max_bytes}")
         rows = max(LEAST_ROWS, rows // 2)
@@ -51,9 +53,18 @@ def _grouped(block, m, bias, which, out, check_finite):
 
 
 def _matrix(m, number, check_finite, dtype):
-    matrix = np.asarray(m if number is None else m[number])
-    if check_finite and matrix.dtype.kind not in "biu" and not np.isfinite(matrix.astype(np.float64, copy=False)).all():
-        row, column = np.argwhere(~np.isfinite(matrix.astype(np.float64)))[0]
-        where = f"M[{row}, {column}]" if number is None else f"M[{number}, {row}, {column}]"
-        raise ValueError(f"M must be finite, got {matrix[row, column]} at {where}")
+    matrix = np.asarray(m[:] if number is None else m[number])
+    if check_finite and (at := first_unfinite(matrix)) is not None:
+        place = at if number is None else (int(number), *at)
+        raise ValueError(f"M must be finite, got {matrix[at]} at M[{', '.join(map(str, place))}]")
     return matrix.astype(dtype, copy=False)
+
+
+def _held(m, dtype):
+    """Bytes beside one matrix while it is read, checked and turned into what BLAS takes."""
+    size = m.shape[-1] * m.shape[-2]
+    stored = isinstance(m, np.ndarray)
+    straight = stored and m.flags.aligned and m.itemsize in m.strides[-2:] and min(m.strides[-2:]) > 0
+    read = 0 if stored else size * np.dtype(m.dtype).itemsize
+    cast = 0 if m.dtype == dtype and (straight or not stored) else size * dtype.itemsize
+    return read + max(cast, scratch(m.shape[-2:]))
