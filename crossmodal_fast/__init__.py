@@ -11,7 +11,7 @@ from ._transfer_map import TransferMap, fit_transfer
 from ._warmup import warmup
 from .pipeline import CrossModalPipeline
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "BackendUnavailable",
     "Control",

@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import Any, TypedDict
 
 from . import _dispatch
+from ._validate import brief, flag
 
 Progress = bool | Callable[[int, int], None]
 ENVIRONMENT = "CROSSMODAL_FAST_BACKEND"
@@ -18,9 +19,9 @@ PRECISIONS = ("auto", "float32", "float64", "float16", "int16", "int8")
 class Control(TypedDict, total=False):
     """Keyword arguments that every operation takes. What is not given comes from `config`.
 
-    backend : "auto" | "cuda" | "numba" | "numpy"; a name is a demand, "auto" a preference in that order, which the
-        environment variable CROSSMODAL_FAST_BACKEND replaces by a demand
-    precision : dtype of the scan, "auto" lets the backend choose; never changes an answer of `topk`
+    backend : "auto" | "cuda" | "numba" | "numpy"; a name is a demand, "auto" a preference in that order, but for calls
+        that NumPy does quicker; the environment variable CROSSMODAL_FAST_BACKEND replaces it by a demand
+    precision : dtype of the scan, "auto" lets the backend choose; never changes an answer of a search
     max_bytes : cap on the workspace beyond inputs, outputs and `Gallery.nbytes`
     n_threads : threads to use at most, None for all that the process may use
     check_finite : raise on NaN and infinity; otherwise such rows sort last
@@ -54,33 +55,32 @@ class Config:
 
 
 def _backend(value: Any) -> None:
-    if value != "auto" and value not in _dispatch.FILES:
-        raise ValueError(f"backend must be 'auto' or one of {sorted(_dispatch.FILES)}, got {value!r}")
+    if not isinstance(value, str) or value not in ("auto", *_dispatch.FILES):
+        raise ValueError(f"backend must be 'auto' or one of {sorted(_dispatch.FILES)}, got {brief(value)}")
 
 
 def _precision(value: Any) -> None:
-    if value not in PRECISIONS:
-        raise ValueError(f"precision must be one of {list(PRECISIONS)}, got {value!r}")
+    if not isinstance(value, str) or value not in PRECISIONS:
+        raise ValueError(f"precision must be one of {list(PRECISIONS)}, got {brief(value)}")
 
 
 def _max_bytes(value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"max_bytes must be a whole number of bytes above 0, got {value!r}")
+        raise ValueError(f"max_bytes must be a whole number of bytes above 0, got {brief(value)}")
 
 
 def _n_threads(value: Any) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
-        raise ValueError(f"n_threads must be a whole number above 0 or None, got {value!r}")
+        raise ValueError(f"n_threads must be a whole number above 0 or None, got {brief(value)}")
 
 
 def _check_finite(value: Any) -> None:
-    if not isinstance(value, bool):
-        raise ValueError(f"check_finite must be True or False, got {value!r}")
+    flag("check_finite", value)
 
 
 def _progress(value: Any) -> None:
     if not isinstance(value, bool) and not callable(value):
-        raise ValueError(f"progress must be True, False or a callable (done, total), got {value!r}")
+        raise ValueError(f"progress must be True, False or a callable (done, total), got {brief(value)}")
 
 
 CHECKS: dict[str, Callable[[Any], None]] = {

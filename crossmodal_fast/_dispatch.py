@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .kernels.tiles import worth
+
 FILES = {"cuda": "gpu_cuda", "numba": "cpu_numba", "numpy": "cpu_numpy"}  # preferred first
 LIBRARY = {"cuda": "cupy", "numba": "numba"}
 INSTALL = {"cuda": "crossmodal-fast[cuda12] or crossmodal-fast[cuda13]", "numba": "numba"}
@@ -51,6 +53,8 @@ def implementation(operation: str, backend: str, *arguments: Any, **keywords: An
     reasons = []
     for name in FILES if backend == "auto" else [backend]:
         reason = obstacle(operation, name)  # this machine
+        if reason is None and backend == "auto":
+            reason = worth.objection(name, operation, *arguments, **keywords)  # would rather not
         if reason is None:
             module = importlib.import_module(f"{KERNELS}.{operation}.{FILES[name]}")
             declines = getattr(module, "declines", None)

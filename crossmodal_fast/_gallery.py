@@ -11,8 +11,8 @@ import numpy.typing as npt
 from . import _validate
 from ._config import Control, resolve
 from ._saved import read_saved, write_saved
-from ._search import Pairs, SearchStats, TopK, Within, metric_of, search_ranks, search_within, select
-from .kernels.tiles.prepared import Prepared, prepare
+from ._search import Pairs, SearchStats, TopK, Within, search_ranks, search_within, select
+from .kernels.tiles.prepared import Prepared
 from .kernels.tiles.rows import Rows
 
 Array = npt.NDArray[Any]
@@ -32,8 +32,9 @@ class Gallery:
     copy : False keeps a reference to the caller's array, which must then stay as it is
     check_finite : refuse NaN and infinity
 
-    Ties go by position, the order in which rows were given. Memory: `nbytes` = the vectors (unless copy=False), and
-    4 (d + 5) + 40 bytes of codes a row; encoding costs about 6 passes over the rows.
+    Ties go by position, the order in which rows were given. Each backend encodes the vectors at its first search, in
+    one to six passes over them. Memory: `nbytes` = the vectors (unless copy=False), ids, and the codes made so far: a
+    row takes 4 (d + 5) + 40 bytes on NumPy, d (int8) or 2 d (int16) + 64 on Numba.
 
     >>> gallery = Gallery([[0.0, 0.0], [0.0, 1.0]], ids=[10, 20])
     >>> gallery.topk([[0.0, 0.9]], k=1)
@@ -53,12 +54,11 @@ class Gallery:
         vectors = _vectors("vectors", vectors)
         self._metric = _validate.metric_name(metric)
         self._metric_kwargs = _validate.metric_keywords(metric, metric_kwargs, vectors.shape[1])
-        self._check_finite = check_finite
+        self._check_finite, copy = _validate.flag("check_finite", check_finite), _validate.flag("copy", copy)
         held = np.array(vectors[:]) if copy else vectors
-        rows = Rows("vectors", held, check_finite)
-        with np.errstate(all="ignore"):
-            prepared = prepare(rows, metric_of(metric, self._metric_kwargs, vectors.shape[1], rows))
-        self._held = _Held(held, _ids(ids, vectors.shape[0], np.zeros(0, np.int64)), prepared, copy)
+        rows = Rows("vectors", held, self._check_finite)
+        rows.refuse_unfinite()
+        self._held = _Held(held, _ids(ids, vectors.shape[0], np.zeros(0, np.int64)), Prepared(rows), copy)
 
     def __repr__(self) -> str:
         return f"Gallery of {len(self)} rows, {self.shape[1]} features, metric={self.metric!r}"
@@ -181,8 +181,9 @@ class Gallery:
         _validate.same_features("vectors", vectors, "gallery", held.vectors)
         new = _ids(ids, vectors.shape[0], held.ids)
         together = np.concatenate([held.vectors[:], vectors[:]])  # promotes: float64 rows make the gallery float64
+        Rows("vectors", together[len(held.ids) :], self._check_finite).refuse_unfinite()
         with np.errstate(all="ignore"):
-            prepared = held.prepared.extended(Rows("vectors", together[len(held.ids) :], self._check_finite))
+            prepared = held.prepared.extended(Rows("vectors", together, False), len(held.ids))
         self._held = _Held(together, np.concatenate([held.ids, new]), prepared, True)
 
     def remove(self, ids: Any) -> None:
@@ -192,7 +193,9 @@ class Gallery:
         kept[held.located(np.atleast_1d(_validate.ids("ids", ids)))] = False
         if not kept.any():
             raise ValueError(f"ids must leave at least one row, got all {len(kept)}")
-        self._held = _Held(held.vectors[:][kept], held.ids[kept], held.prepared.kept(kept), True)
+        left = held.vectors[:][kept]
+        prepared = held.prepared.kept(Rows("vectors", left, False), kept)
+        self._held = _Held(left, held.ids[kept], prepared, True)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write vectors, ids and metric to an .npz file, whole or not at all; codes are made again by `load`."""

@@ -12,8 +12,8 @@ from . import _validate
 from ._config import Config, Control
 from ._dispatch import implementation
 from ._threads import blas_threads
-from .kernels.tiles import metrics
-from .kernels.tiles.loop import Filters
+from .kernels.tiles import metrics, pool
+from .kernels.tiles.filters import Filters
 from .kernels.tiles.rows import Rows
 
 Array = npt.NDArray[Any]
@@ -215,9 +215,10 @@ def metric_of(name: str, given: dict[str, Any], d: int, *sides: Rows) -> metrics
 
 @contextmanager
 def running(settled: Config, label: str) -> Iterator[Progress]:
-    """BLAS limited to `n_threads`, NumPy's warnings off; yields whom to tell of progress, None where nobody listens."""
+    """BLAS and our threads limited to `n_threads`, NumPy's warnings off; yields whom to tell of progress, or None."""
     with ExitStack() as stack:
         stack.enter_context(blas_threads(settled.n_threads))
+        stack.enter_context(pool.at_most(settled.n_threads))
         stack.enter_context(np.errstate(all="ignore"))
         if settled.progress is True:
             from ._progress import bar

@@ -2,15 +2,20 @@
 
 import numpy as np
 
-from . import _operations
+from . import _dispatch, _operations
 
 
 def warmup() -> None:
-    """Run every operation once on a few rows, so that imports, thread pools and compilations are behind the caller."""
+    """Run every operation once on a few rows, by every backend that is ready: imports, threads and compilations.
+
+    On Numba 10 s and more the first time on a machine, when kernels are compiled and kept; under 2 s afterwards.
+    """
     rows = np.eye(2, 8, dtype=np.float32)
-    for metric in ("euclidean", "cosine", "dot"):
-        _operations.topk_both(rows, rows, 1, metric)
-        _operations.within(rows, rows, 1.0, metric)
-        _operations.ranks(rows, rows, [0, 1], metric)
-        _operations.pairwise_distances(rows, rows, metric)
-    _operations.transfer(rows, rows)
+    for backend in (name for name, state in _dispatch.backends().items() if state == "ready"):
+        for metric in ("euclidean", "cosine", "dot"):
+            _operations.topk(rows, rows, 1, metric, backend=backend)
+            _operations.topk_both(rows, rows, 1, metric, backend=backend)
+            _operations.within(rows, rows, 1.0, metric, backend=backend)
+            _operations.ranks(rows, rows, [0, 1], metric, backend=backend)
+            _operations.pairwise_distances(rows, rows, metric, backend=backend)
+        _operations.transfer(rows, rows, backend=backend)

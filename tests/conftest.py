@@ -7,7 +7,7 @@ import pytest
 
 pytest.register_assert_rewrite("judge")
 
-BACKENDS = ["numpy"]  # every backend that must give the same bits
+BACKENDS = ["numpy", "numba"]  # every backend that must give the same bits
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -13,11 +13,11 @@ class Fault(NamedTuple):
     caught_by: str
 
 
-TOPK, BOTH, WITHIN, RANKS, GALLERY, SEARCHES, NEAR_TIES, SCALES, PAIRWISE, TRANSFER = (
+TOPK, BOTH, WITHIN, RANKS, GALLERY, SEARCHES, NEAR_TIES, SCALES, PAIRWISE, TRANSFER, RESULTS = (
     f"test_{name}.py"
     for name in (
         "topk", "topk_both", "within", "ranks", "gallery", "gallery_searches", "near_ties", "scales", "pairwise",
-        "transfer",
+        "transfer", "results",
     )
 )  # fmt: skip
 
@@ -53,7 +53,7 @@ FAULTS = [
     ),
     Fault(
         "removed rows leave gaps in the positions",
-        "tiles/prepared.py",
+        "tiles/encoded.py",
         "replace(part, index=position[part.index])",
         "replace(part, index=part.index)",
         GALLERY,
@@ -231,7 +231,7 @@ FAULTS = [
     ),
     Fault(
         "the row before the excluded one is excluded",
-        "tiles/loop.py",
+        "tiles/filters.py",
         "allowed &= columns != self.exclude[rows][:, None]",
         "allowed &= columns + 1 != self.exclude[rows][:, None]",
         TOPK,
@@ -305,8 +305,29 @@ FAULTS = [
     Fault(
         "only the first piece of what is inside is kept",
         "within/cpu_numpy.py",
-        "for start in range(0, len(row), scan.plan.capacity):",
-        "for start in range(0, min(1, len(row)), scan.plan.capacity):",
+        "for start in range(0, len(found), step):",
+        "for start in range(0, min(1, len(found)), step):",
+        WITHIN,
+    ),
+    Fault(
+        "pairs of a row that is put off stay",
+        "tiles/results.py",
+        "kept = row < self.stop - self.first",
+        "kept = row <= self.stop - self.first",
+        RESULTS,
+    ),
+    Fault(
+        "a row read again begins with the pair that it ended with",
+        "tiles/results.py",
+        "(value == pair[0]) & (column > pair[1])",
+        "(value == pair[0]) & (column >= pair[1])",
+        RESULTS,
+    ),
+    Fault(
+        "equal values of a row are not in the order of the gallery",
+        "tiles/results.py",
+        "order = np.lexsort((column, value, row))",
+        "order = np.lexsort((-column, value, row))",
         WITHIN,
     ),
     Fault(

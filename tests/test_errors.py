@@ -2,6 +2,8 @@
 # ruff: noqa: E501 - one row, one sentence
 
 import ast
+import functools
+import itertools
 import traceback
 from pathlib import Path
 
@@ -92,6 +94,7 @@ VALUES = [
     (lambda: topk(X, -Y, 2, "hellinger"), "rows must be non-negative for metric='hellinger', got -19.0"),
     # metric
     (lambda: topk(X, Y, 2, "cosinus"), f"metric must be one of {METRIC_NAMES}, got 'cosinus'"),
+    (lambda: topk(X, Y, 2, np.ones(2)), f"metric must be one of {METRIC_NAMES}, got array([1., 1.])"),
     (lambda: topk(X, Y, 2, None), f"metric must be one of {METRIC_NAMES}, got None"),
     (lambda: cmf.similarity(X, Y, "euclidean"), "metric must be one of ['correlation', 'cosine', 'dot'], got 'euclidean'"),
     (lambda: topk(X, Y, 2, "euclidean", metric_kwargs={"p": 3}), "metric_kwargs for metric='euclidean' must be among ['w'], got 'p'"),
@@ -120,6 +123,9 @@ VALUES = [
     (lambda: topk(bias=(np.zeros(5), np.zeros(5))), "bias[0] must have shape (3,), got (5,)"),
     (lambda: topk(bias=(np.zeros(3), np.zeros(3))), "bias[1] must have shape (5,), got (3,)"),
     (lambda: topk(bias=(np.zeros(3), [0, 0, np.inf, 0, 0])), "bias[1] must be finite, got inf; mask= leaves pairs out"),
+    (lambda: topk(mask=True), "mask must have shape (5,) or (3, 5), got True"),
+    (lambda: topk(Y, exclude_self="no"), "exclude_self must be True or False, got 'no'"),
+    (lambda: topk(Y, exclude_self=np.ones(2)), "exclude_self must be True or False, got array([1., 1.])"),
     # out
     (lambda: cmf.pairwise_distances(X, Y, out=np.zeros((3, 4))), "out must be a writeable array of shape (3, 5) and dtype float64, got (3, 4) float64"),
     (lambda: cmf.pairwise_distances(X, Y, out=np.zeros((3, 5), "f4")), "out must be a writeable array of shape (3, 5) and dtype float64, got (3, 5) float32"),
@@ -128,6 +134,8 @@ VALUES = [
     (lambda: cmf.within(X, Y, [1, np.nan, 2]), "radius must be a number, got nan for query 1"),
     (lambda: cmf.within(X, Y, [1, 2]), "radius must have shape (3,), got (2,)"),
     (lambda: ranks([0, 1, 2], ties="first"), "ties must be one of ['index', 'optimistic', 'pessimistic', 'mean'], got 'first'"),
+    (lambda: ranks([0, 1, 2], ties=np.ones(2)), "ties must be one of ['index', 'optimistic', 'pessimistic', 'mean'], got array([1., 1.])"),
+    (lambda: ranks((np.array([0, 2, 1, 2], np.uint64), [0, 1])), "positives must have an ascending indptr of 4 numbers from 0 to 2"),
     (lambda: ranks([0, 1]), "positives must have shape (3,), one a query, or be (indptr, indices), got (2,)"),
     (lambda: ranks(([0, 2, 1, 2], [0, 1])), "positives must have an ascending indptr of 4 numbers from 0 to 2"),
     (lambda: ranks([0, 1, 5]), "positives must be gallery rows in 0..4, got 5"),
@@ -142,6 +150,7 @@ VALUES = [
     (lambda: transfer(X, CUBE, which=[0, 1]), "which must have shape (3,), got (2,)"),
     (lambda: transfer(X, CUBE, which=[0, 2, -1]), "which must name a matrix in 0..1, got -1"),
     (lambda: transfer(X, CUBE, which=[0, 2, 1]), "which must name a matrix in 0..1, got 2"),
+    (lambda: transfer(X, CUBE, which=np.array([0, 2**63, 1], np.uint64)), "which must name a matrix in 0..1, got 9223372036854775808"),
     (lambda: transfer(X, NAN), "M must be finite, got nan at M[3, 1]"),
     (lambda: transfer(X, np.stack([Y, NAN]), which=[0, 1, 1]), "M must be finite, got nan at M[1, 3, 1]"),
     (lambda: transfer(NAN, Y), "E must be finite, got nan in row 3; check_finite=False sorts such rows last"),
@@ -153,7 +162,14 @@ VALUES = [
     (lambda: gallery().add(Y[:, :3]), "vectors and gallery must have the same number of features, got 3 and 4"),
     (lambda: gallery().remove(range(5)), "ids must leave at least one row, got all 5"),
     (lambda: gallery().topk(X, 6), "k must be in 1..5 (the rows of gallery), got 6"),
+    (lambda: gallery(copy="no"), "copy must be True or False, got 'no'"),
+    (lambda: gallery(check_finite="no"), "check_finite must be True or False, got 'no'"),
+    (lambda: gallery(Y[:1], ids=np.array([2**63], np.uint64)), "ids must be at most 9223372036854775807, got 9223372036854775808"),
     # control
+    (lambda: topk(backend=["numpy"]), "backend must be 'auto' or one of ['cuda', 'numba', 'numpy'], got ['numpy']"),
+    (lambda: topk(backend=np.ones(2)), "backend must be 'auto' or one of ['cuda', 'numba', 'numpy'], got array([1., 1.])"),
+    (lambda: topk(precision=np.ones(2)), "precision must be one of ['auto', 'float32', 'float64', 'float16', 'int16', 'int8'], got array([1., 1.])"),
+    (lambda: topk(progress=np.ones((2, 2))), "progress must be True, False or a callable (done, total), got array([[1., 1.], [1., 1.]])"),
     (lambda: topk(backend="gpu"), "backend must be 'auto' or one of ['cuda', 'numba', 'numpy'], got 'gpu'"),
     (lambda: cmf.use_backend("gpu"), "backend must be 'auto' or one of ['cuda', 'numba', 'numpy'], got 'gpu'"),
     (lambda: topk(precision="float8"), "precision must be one of ['auto', 'float32', 'float64', 'float16', 'int16', 'int8'], got 'float8'"),
@@ -184,6 +200,8 @@ DTYPES = [
     (lambda: topk(exclude=[0.0, 1.0, 2.0]), "exclude must be whole numbers, got dtype float64"),
     (lambda: topk(mask=np.ones((3, 5))), "mask must be bool, got dtype float64"),
     (lambda: topk(bias=np.zeros(3)), "bias must be a pair (per query, per gallery row), got array([0., 0., 0.])"),
+    (lambda: topk(bias=np.zeros((2, 5))), "bias must be a pair (per query, per gallery row), got array([[0., 0., 0., 0., 0.], [0., 0., 0., 0., 0.]])"),
+    (lambda: gallery().save(None), "path must be the name of a file, got None"),
     (lambda: topk(bias=(np.zeros(3), ["a"] * 5)), "bias[1] must be numbers, got dtype <U1"),
     (lambda: cmf.within(X, Y, "near"), "radius must be a number or numbers (m,), got dtype <U4"),
     (lambda: ranks([0.0, 1.0, 2.0]), "positives must be whole numbers, got dtype float64"),
@@ -229,17 +247,34 @@ def test_long_double_is_refused_as_it_would_be_rounded(name, call):
 
 def memory_refusals():
     """Calls with too small a workspace, and the sentence around the bytes that each asks for."""
-    return [
-        (lambda **control: topk(**control), "max_bytes must be at least {} for d=4 and k=2, got 1000"),
-        (lambda **control: both((3, 2), **control), "max_bytes must be at least {} for d=4 and k=3, got 1000"),
-        (lambda **control: cmf.within(X, Y, 1.0, **control), "max_bytes must be at least {} for d=4 and k=1, got 1000"),
-        (lambda **control: ranks([0, 1, 2], **control), "max_bytes must be at least {} for d=4 and k=1, got 1000"),
-        (lambda **control: cmf.pairwise_distances(X, Y, **control), "max_bytes must be at least {} for d=4, got 1000"),
-        (lambda **control: transfer(np.ones((99, 4)), **control), "max_bytes must be at least {} for M of shape (5, 4), got 1000"),
-    ]  # fmt: skip
+    calls = {
+        "k=2": topk,
+        "k=3": lambda **control: both((3, 2), **control),
+        "k=1": lambda **control: cmf.within(X, Y, 1.0, **control),
+        "k=1 too": lambda **control: ranks([0, 1, 2], **control),
+    }
+    what = {"numba": {"k=1": "a radius", "k=1 too": "3 positives"}}
+    found = []
+    for backend, name in itertools.product(("numpy", "numba"), calls):
+        sentence = f"max_bytes must be at least {{}} for d=4 and {what.get(backend, {}).get(name, name[:3])}, got 1000"
+        metrics = ("euclidean", "cityblock") if backend == "numba" else ("euclidean",)
+        found += [(functools.partial(calls[name], metric=metric, backend=backend), sentence) for metric in metrics]
+    for backend in ("numpy", "numba"):
+        pairwise = functools.partial(cmf.pairwise_distances, X, Y, backend=backend)
+        mapped = functools.partial(transfer, backend=backend)
+        found.append((pairwise, "max_bytes must be at least {} for d=4, got 1000"))
+        found.append(
+            (
+                functools.partial(mapped, np.ones((99, 4))),
+                "max_bytes must be at least {} for M of shape (5, 4), got 1000",
+            )
+        )
+        ragged = functools.partial(mapped, np.ones((99, 4)), np.ones((3, 5, 4)), which=np.arange(99) % 3)
+        found.append((ragged, "max_bytes must be at least {} for M of shape (5, 4), got 1000"))
+    return found
 
 
-@pytest.mark.parametrize("at", range(6))
+@pytest.mark.parametrize("at", range(18))
 def test_too_small_a_workspace_names_the_least_that_will_do(at):
     call, sentence = memory_refusals()[at]
     caught = refused(ValueError, lambda: call(max_bytes=1000))

@@ -8,6 +8,7 @@ import judge
 from cases import CASES, GEMM_FAMILY, METRICS, arrays, law_kwargs, metric_kwargs
 from crossmodal_fast.kernels.ranks import reference as law
 from crossmodal_fast.kernels.topk import reference as topk_law
+from grids import cases_by_metrics, thinned
 from least import least_max_bytes
 from test_topk import FEW_METRICS, FILTERED_CASES, filters
 
@@ -38,8 +39,7 @@ def check(x, y, positives, metric="euclidean", ties="index", **keywords):
     return expected
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "metric"), cases_by_metrics())
 def test_equals_the_law(name, metric, backend):
     """Each case meets all four tie policies, and so does each metric."""
     x, y = arrays(name, metric)
@@ -47,17 +47,13 @@ def test_equals_the_law(name, metric, backend):
     check(x, y, several(len(x), len(y)), metric, ties, backend=backend)
 
 
-@pytest.mark.parametrize("ties", TIES)
-@pytest.mark.parametrize("metric", FEW_METRICS)
-@pytest.mark.parametrize("name", TIED_CASES)
+@pytest.mark.parametrize(("name", "metric", "ties"), thinned(2, TIED_CASES, FEW_METRICS, TIES))
 def test_ties(name, metric, ties, backend):
     x, y = arrays(name)
     check(x, y, several(len(x), len(y), 102), metric, ties, backend=backend)
 
 
-@pytest.mark.parametrize("metric", FEW_METRICS)
-@pytest.mark.parametrize("name", FILTERED_CASES)
-@pytest.mark.parametrize("kind", filters(1, 1, 0))
+@pytest.mark.parametrize(("kind", "name", "metric"), thinned(2, filters(1, 1, 0), FILTERED_CASES, FEW_METRICS))
 def test_filters(kind, name, metric, backend):
     x, y = arrays(name)
     ties = TIES[([*filters(1, 1, 0)].index(kind) + FEW_METRICS.index(metric)) % len(TIES)]

@@ -5,9 +5,10 @@ import pytest
 
 import crossmodal_fast as cmf
 import judge
-from cases import CASES, GEMM_FAMILY, METRICS, arrays, law_kwargs, metric_kwargs, output_dtype
+from cases import GEMM_FAMILY, METRICS, arrays, law_kwargs, metric_kwargs, output_dtype
 from crossmodal_fast.kernels.topk import reference as topk_law
 from crossmodal_fast.kernels.within import reference as law
+from grids import cases_by_metrics, thinned
 from least import least_max_bytes
 from test_topk import FEW_METRICS, FILTERED_CASES, filters
 
@@ -33,8 +34,7 @@ def check(x, y, radius, metric="euclidean", **keywords):
     return expected
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "metric"), cases_by_metrics())
 def test_equals_the_law(name, metric, backend):
     x, y = arrays(name, metric)
     check(x, y, reached(x, y, metric), metric, backend=backend)
@@ -100,9 +100,7 @@ def test_the_root_decides_not_the_square(backend):
         check(queries, gallery, np.nextafter(radius, 0), backend=backend)
 
 
-@pytest.mark.parametrize("metric", FEW_METRICS)
-@pytest.mark.parametrize("name", FILTERED_CASES)
-@pytest.mark.parametrize("kind", filters(1, 1, 0))
+@pytest.mark.parametrize(("kind", "name", "metric"), thinned(2, filters(1, 1, 0), FILTERED_CASES, FEW_METRICS))
 def test_filters(kind, name, metric, backend):
     x, y = arrays(name)
     chosen = filters(len(x), len(y), 17)[kind]

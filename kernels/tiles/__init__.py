@@ -1,21 +1,30 @@
 """The shared engine: every heavy operation visits the m x n tiles of X and Y once, through certified bounds.
 
-    prepare   rows -> float32 (or float64) codes, norms, offsets          encode.py
-    scan      tiles of upper bounds, one GEMM each; keep what can matter  loop.py, an epilogue per operation
-    rerank    canonical float64 value of the survivors                    metrics.py
-    certify   the bound says that nothing else can enter, else topk's     shortlist.py
-              queries concerned take a float64 scan, all in the end canonical values
+    step        what it does                                              NumPy         Numba
+    prepare     rows -> codes, norms, offsets                             encode.py     panels.py, sides.py
+    scan        tiles of scores with their bounds; keep what can matter   loop.py       sweep.py on simd.py
+    epilogue    what an operation keeps of a tile                         shortlist.py  select.py, gather.py, count.py
+    rerank      canonical float64 value of the survivors                  metrics.py    canonical.py
+    certify     the bound says that nothing else can enter; else wider    shortlist.py  select.py
+                codes for the queries concerned, in the end canonical
+                values of all of their pairs                              loop.py       exact.py on direct.py, bits.py
+    run         blocks under `max_bytes`, progress                        plan.py       engine.py, cost.py
+
+Of both: metrics.py (canonical values, order, last rounding) and reference.py (the same in plain loops, for the tests);
+rows.py (rows of any store), finite.py, filters.py (masks, exclusions, biases; what is reported), results.py (pairs of
+`within`), prepared.py (a gallery between searches: encoded.py on NumPy, packed.py on Numba). Of all kernels on Numba:
+jit.py (compiled once a machine), pool.py (threads), simd.py (register tiles in LLVM IR). `pairwise` on Numba does not
+scan: products.py finishes its tiles in registers, store.py says how accurate they are.
 
 **Key.** The GEMM family is ordered by a linear key, larger is nearer: K_ij = <x_i, y_j> - o_j (- p_i), with
-o = |y|^2 / 2 for L2, 0 for dot and cosine (unit rows), plus the bias. A tile holds upper bounds h_ij >= K_ij, with
-K_ij >= h_ij - 2 T_ij, and T_ij = g (|x_i||y_j| + |o_j| (+ |p_i|)) is part of the GEMM itself, as extra columns of its
-operands, so that every pair has its own margin and one huge row widens nobody else's.
+o = |y|^2 / 2 for L2, 0 for dot and cosine (unit rows), plus the bias. Scores are off by at most a margin of their own,
+in proportion to |x_i||y_j| + |o_j| (+ |p_i|), so that one huge row widens nobody else's (Numba: its panel's alone).
 
-**Bound.** u = unit roundoff of the scan, D its inner dimension: any order of summation, blocking and FMA gives a
-computed product within D u / (1 - D u) of the sum of absolute products (Higham 2002, section 3.1); rounding the rows to
-codes adds 2 u, and everything done in float64, the canonical value included, less than 3 (D + 16) 2^-53. Powers of two
-scale rows of like norm (`encode.CLASS_BITS`) so that nothing overflows and what underflows is far below the margin.
+**Bound.** docs/exactness.md proves it. NumPy: any order of summation, blocking and FMA gives a computed product within
+D u / (1 - D u) of the sum of absolute products (Higham 2002, section 3.1); the margin is part of the GEMM itself, as
+extra columns of its operands. Numba: totals of integer codes are exact (Cauchy-Schwarz), what the codes leave out of a
+row is measured, and the comparison in registers rounds a score by less than 2^-20 of its parts.
 
-**Exact without a bound.** Rows that are not finite or whose squares leave the range of float64, and metrics outside the
-GEMM family, are compared by canonical value in every pair.
+**Exact without a bound.** Rows that are not finite or whose norms are far outside the others' range, and metrics
+outside the GEMM family, are compared by canonical value in every pair.
 """

@@ -22,6 +22,7 @@ EXTRA = 5  # columns behind the d features of a code row
 CLASS_BITS = 32  # rows whose norms lie within 2**32 share a scale: their squares span half of float32's exponents
 SAFE_BITS = 400  # norms outside 2**-400 .. 2**400 have squares that float64 may not hold
 SAMPLE = 256  # rows that decide about the centre: a median over them costs 3 ms at d = 768
+SAMPLE_BYTES = 1 << 20
 CENTRE_PAYS = 0.7  # centred norms below this share of the plain ones: smaller margins for one more pass
 VALUES = ("codes", "norm", "offset", "weight")  # of a group, a row each
 OFFSET = {"l2": 0.5, "cosine": 1.0, "dot": -1.0}  # what one unit of bias is worth in units of the key
@@ -54,6 +55,12 @@ class Space:
         return rows, norm, safe
 
 
+def sampled(rows):
+    """Positions of the rows that decide: at most SAMPLE, and SAMPLE_BYTES in float64."""
+    most = max(8, min(SAMPLE, SAMPLE_BYTES // (8 * rows.shape[1])))
+    return np.arange(0, len(rows), -(-len(rows) // most))
+
+
 def scan_dtype(d):
     """Dtype of the codes of rows of d features, unless asked otherwise."""
     return "float32" if d <= WIDEST else "float64"
@@ -63,7 +70,7 @@ def space(metric, gallery):
     """The space for one gallery: L2 is centred at the median of a sample where that shortens the rows."""
     if metric.form != "l2" or len(gallery) == 0:
         return Space(metric)
-    sample = gallery.take(np.arange(0, len(gallery), -(-len(gallery) // SAMPLE)))
+    sample = gallery.take(sampled(gallery))
     sample = sample[(np.abs(sample) < 2.0**SAFE_BITS).all(axis=1)]
     if not len(sample):
         return Space(metric)

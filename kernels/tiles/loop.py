@@ -14,55 +14,14 @@ import numpy as np
 
 from . import metrics
 from .encode import EXTRA, Group, Space, biased, encode, growth, operand, scan_dtype, space
+from .encoded import encode_all
+from .filters import Filters, Stats
 from .plan import PAIR_BYTES, WIDE_COLUMNS, Plan, plan
 from .rows import Rows
 
 VALUE_ROWS, VALUE_COLUMNS = 32, 256  # of a block of canonical values: eight lanes of it fill half an L2
 VALUE = {"l2": (0.0, 0.5), "cosine": (1.0, 1.0), "dot": (0.0, 1.0)}  # key = constant + p - worth * ordered value
 FLUSHED = {"float32": 2.0**-90, "float64": 2.0**-200}  # above all that underflow can take from a score, in units
-
-
-@dataclass
-class Filters:
-    """Which pairs may match, and the bias added to their values."""
-
-    exclude: np.ndarray | None = None  # (m,) int64, -1 for none
-    mask: np.ndarray | None = None  # (n,) or (m, n) bool, any sliceable store
-    bias: tuple[np.ndarray, np.ndarray] | None = None  # float64 (m,), (n,)
-
-    def allowed(self, rows, columns):
-        """(r, c) mask of the pairs that may match, None where all may."""
-        if self.exclude is None and self.mask is None:
-            return None
-        allowed = np.ones((len(rows), len(columns)), bool)
-        if self.mask is not None and len(self.mask.shape) == 1:
-            allowed &= self.mask[columns]
-        elif self.mask is not None:
-            allowed &= self._mask_of(rows, columns)
-        if self.exclude is not None:
-            allowed &= columns != self.exclude[rows][:, None]
-        return allowed
-
-    def _mask_of(self, rows, columns):
-        if isinstance(self.mask, np.ndarray):
-            return self.mask[np.ix_(rows, columns)]
-        part = self.mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # stores know slices
-        return np.asarray(part)[np.ix_(rows - rows[0], columns - columns[0])]
-
-    def sums(self, rows, columns):
-        """u_i + v_j of pairs, None without a bias."""
-        return None if self.bias is None else self.bias[0][rows] + self.bias[1][columns]
-
-
-@dataclass
-class Stats:
-    """What the certificate let through."""
-
-    candidates: np.ndarray  # (m,) int64: canonical values computed per query
-    widened: np.ndarray  # (m,) bool: queries that needed a float64 scan or canonical values throughout
-    precision: str = "float64"
-    prepare_seconds: float = 0.0
-    scan_seconds: float = 0.0
 
 
 @dataclass
@@ -266,9 +225,11 @@ def visit(x, y, metric, filters, k, k_columns, max_bytes, precision, prepared, t
     if metric.rooted and filters.bias is not None:  # a root plus a bias is no linear key
         metric, prepared = metrics.unbounded(metric), None
     dtype = "float64" if precision == "float64" else scan_dtype(x.shape[1])
-    where, groups = (replace(prepared.space, metric=metric), prepared.groups) if prepared else (space(metric, y), None)
-    if prepared and prepared.dtype != dtype:
-        groups = None
+    where, groups = None, None
+    if prepared and metric.form and dtype == scan_dtype(x.shape[1]):
+        held = prepared.of("numpy", lambda rows: encode_all(rows, metric))
+        where, groups = held.space, held.groups
+    where = where or space(metric, y)
     encoded = groups is not None and filters.bias is None  # a bias goes into a copy of the codes
     sizes = plan(len(x), len(y), x.shape[1], k, k_columns, max_bytes, encoded)
     stats = Stats(np.zeros(len(x), np.int64), np.zeros(len(x), bool), dtype if metric.form else "float64")

@@ -189,9 +189,8 @@ def _differs_and_counts(x, y):
 
 
 def _cosine_distance(totals, square_x, square_y):
-    size = np.sqrt(square_x * square_y)
     with np.errstate(all="ignore"):
-        cosine = np.where(size == 0, 0.0, totals[0] / size)
+        cosine = np.where((square_x == 0) | (square_y == 0), 0.0, totals[0] / np.sqrt(square_x * square_y))
     return 1.0 - np.clip(cosine, -1.0, 1.0)
 
 

@@ -1,48 +1,35 @@
-"""A gallery encoded once: codes kept between searches, rows added and removed without encoding the others again."""
+"""A gallery between searches: what each backend made of its rows, at the first search that it ran."""
 
-from dataclasses import dataclass, replace
-
-import numpy as np
-
-from .encode import Group, Space, encode, joined, scan_dtype, space
-
-BLOCK_ROWS = 1 << 16  # encoded together: what a converted copy of them may take
+import threading
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Groups of all rows of a gallery, positions ascending within each. Searches may go on while others replace it."""
+    """Codes by name. Searches may go on while others replace it: a name is added once, nothing changes.
 
-    space: Space
-    dtype: str
-    groups: tuple[Group, ...] = ()
-    rows: int = 0
+    Codes know `extended(rows, start)`, `kept(rows, kept)` and `nbytes`.
+    """
 
-    def extended(self, added):
-        """With the rows of a `Rows` behind those already here."""
-        groups = list(self.groups)
-        for start, stop in added.blocks(BLOCK_ROWS):
-            index = np.arange(self.rows + start, self.rows + stop)
-            for group in encode(added.block(start, stop), index, self.space, self.dtype):
-                last = next((at for at in reversed(range(len(groups))) if groups[at].alike(group)), None)
-                if last is not None and len(groups[last]) + len(group) <= BLOCK_ROWS:
-                    groups[last] = joined(groups[last], group)  # row after row would leave a group for each
-                else:
-                    groups.append(group)
-        return replace(self, groups=tuple(groups), rows=self.rows + len(added))
+    rows: object  # `Rows` of the gallery
+    made: dict = field(default_factory=dict)
+    _making: threading.Lock = field(default_factory=threading.Lock)
 
-    def kept(self, kept):
-        """Without the rows where `kept` (n,) is False, the gaps closed."""
-        position = np.cumsum(kept) - 1
-        parts = (group[np.flatnonzero(kept[group.index])] for group in self.groups)
-        groups = tuple(replace(part, index=position[part.index]) for part in parts if len(part))
-        return replace(self, groups=groups, rows=int(kept.sum()))
+    def of(self, name, make):
+        """The codes of that name, made from the rows where they are not there."""
+        with self._making:
+            if name not in self.made:
+                self.made[name] = make(self.rows)
+            return self.made[name]
+
+    def extended(self, rows, start):
+        """With the rows from `start` on behind those already here."""
+        return Prepared(rows, {name: codes.extended(rows, start) for name, codes in list(self.made.items())})
+
+    def kept(self, rows, kept):
+        """Without the rows where `kept` (n,) is False; `rows` are those left."""
+        return Prepared(rows, {name: codes.kept(rows, kept) for name, codes in list(self.made.items())})
 
     @property
     def nbytes(self):
-        return sum(group.nbytes for group in self.groups)
-
-
-def prepare(rows, metric):
-    """All rows of a `Rows`, encoded for a metric."""
-    return Prepared(space(metric, rows), scan_dtype(rows.shape[1])).extended(rows)
+        return sum(codes.nbytes for codes in list(self.made.values()))

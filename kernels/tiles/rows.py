@@ -3,6 +3,7 @@
 import numpy as np
 
 CHECK_BYTES = 1 << 18  # of a block looked at at a time: stays in L2 between the read and the check
+READ_BYTES = 1 << 22
 EXACT_IN_FLOAT32 = ("float16", "bfloat16", "float32", "int8", "uint8", "bool")
 
 
@@ -21,8 +22,11 @@ class Rows:
     def __len__(self):
         return self.shape[0]
 
+    def unchecked(self, start, stop):
+        return np.asarray(self.store[start:stop]).astype(self.dtype, copy=False)
+
     def block(self, start, stop):
-        rows = np.asarray(self.store[start:stop]).astype(self.dtype, copy=False)
+        rows = self.unchecked(start, stop)
         if self.check_finite and np.dtype(self.store.dtype).kind not in "biu":
             step = max(1, CHECK_BYTES // (rows.itemsize * max(1, rows.shape[1])))
             for first in range(0, len(rows), step):
@@ -35,6 +39,12 @@ class Rows:
                     )
         return rows
 
+    def refuse_unfinite(self):
+        """Read all rows for their check alone."""
+        if self.check_finite:
+            for start, stop in self.blocks(max(1, READ_BYTES // (self.dtype.itemsize * max(1, self.shape[1])))):
+                self.block(start, stop)
+
     def take(self, index):
         """Rows at `index`, float64. Stores other than arrays are asked for ascending, distinct rows."""
         if isinstance(self.store, np.ndarray):
@@ -45,3 +55,18 @@ class Rows:
     def blocks(self, step):
         """(start, stop) over all rows."""
         return ((start, min(start + step, len(self))) for start in range(0, len(self), step))
+
+    def at(self, index):
+        """Some of the rows, at ascending positions."""
+        return Rows(self.name, _Picked(self.store, index), self.check_finite)
+
+
+class _Picked:
+    """Some rows of a store, read when they are asked for."""
+
+    def __init__(self, store, index):
+        self.store, self.index = store, index
+        self.shape, self.dtype = (len(index), store.shape[1]), store.dtype
+
+    def __getitem__(self, part):
+        return np.asarray(self.store[self.index[part]])

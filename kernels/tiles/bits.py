@@ -1,0 +1,64 @@
+"""Truth values as bits: hamming of bool rows, jaccard of anything, by popcount.
+
+Work    a row of x against COLUMNS rows of y at a time; nogil
+Shapes  rows (b, d) -> words (b, ceil(d / 64)) uint64, zeros after the last feature, ones (b,) float64
+Cost    xor, popcount and add for 64 features of a pair
+Sum     whole numbers: counted in int64, to the bit the float64 sums of `metrics`
+"""
+
+from functools import cache
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from .jit import part
+
+WORD = 64
+
+
+def packed(rows):
+    """(words, how many features of each row are true): what is not 0 is true, NaN too."""
+    octets = np.packbits(rows != 0, axis=1, bitorder="little")
+    whole = np.zeros((len(rows), -(-rows.shape[1] // WORD) * (WORD // 8)), np.uint8)
+    whole[:, : octets.shape[1]] = octets
+    return whole.view(np.uint64), np.count_nonzero(rows, axis=1).astype(np.float64)
+
+
+@intrinsic
+def _ones(typing, word):
+    """How many bits are set."""
+
+    def emit(context, builder, signature, given):
+        return builder.ctpop(given[0])
+
+    return types.uint64(types.uint64), emit
+
+
+@part()
+def _hamming(differ, x_ones, y_ones, d):
+    return differ / d
+
+
+@part()
+def _jaccard(differ, x_ones, y_ones, d):
+    present = (x_ones + y_ones + differ) / 2  # either is true: twice those in both, once those in one
+    return 0.0 if present == 0.0 else differ / present
+
+
+@cache
+def filler(name):
+    """`direct.filler` for words."""
+    ending = {"hamming": _hamming, "jaccard": _jaccard}[name]
+
+    @part()
+    def fill(x, y, x_stat, y_stat, i, j, rows, columns, d, parameter, value_rc):
+        words = x.shape[1]
+        for r in range(rows):
+            for c in range(columns):
+                count = np.uint64(0)
+                for at in range(words):
+                    count += _ones(x[i + r, at] ^ y[j + c, at])
+                value_rc[r, c] = ending(np.float64(np.int64(count)), x_stat[i + r], y_stat[j + c], d)
+
+    return fill

@@ -1,0 +1,69 @@
+"""What a search is told about its pairs, and what it reports."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Filters:
+    """Which pairs may match, and the bias added to their values."""
+
+    exclude: np.ndarray | None = None  # (m,) int64, -1 for none
+    mask: np.ndarray | None = None  # (n,) or (m, n) bool, any sliceable store
+    bias: tuple[np.ndarray, np.ndarray] | None = None  # float64 (m,), (n,)
+
+    def allowed(self, rows, columns):
+        """(r, c) mask of the pairs that may match, None where all may."""
+        if self.exclude is None and self.mask is None:
+            return None
+        allowed = np.ones((len(rows), len(columns)), bool)
+        if self.mask is not None and len(self.mask.shape) == 1:
+            allowed &= self.mask[columns]
+        elif self.mask is not None:
+            allowed &= self._mask_of(rows, columns)
+        if self.exclude is not None:
+            allowed &= columns != self.exclude[rows][:, None]
+        return allowed
+
+    def _mask_of(self, rows, columns):
+        if isinstance(self.mask, np.ndarray):
+            return self.mask[np.ix_(rows, columns)]
+        part = self.mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # stores know slices
+        return np.asarray(part)[np.ix_(rows - rows[0], columns - columns[0])]
+
+    def of(self, rows):
+        """The filters of some of the rows, at ascending positions."""
+        return Filters(
+            None if self.exclude is None else self.exclude[rows],
+            self.mask if self.mask is None or len(self.mask.shape) == 1 else PickedMask(self.mask, rows),
+            None if self.bias is None else (self.bias[0][rows], self.bias[1]),
+        )
+
+    def sums(self, rows, columns):
+        """u_i + v_j of pairs, None without a bias."""
+        return None if self.bias is None else self.bias[0][rows] + self.bias[1][columns]
+
+
+@dataclass
+class Stats:
+    """What the certificate let through."""
+
+    candidates: np.ndarray  # (m,) int64: canonical values computed per query
+    widened: np.ndarray  # (m,) bool: queries that needed a float64 scan or canonical values throughout
+    precision: str = "float64"
+    prepare_seconds: float = 0.0
+    scan_seconds: float = 0.0
+
+
+class PickedMask:
+    """Some rows of a mask (m, n), asked for by slices."""
+
+    def __init__(self, mask, rows):
+        self.mask, self.rows, self.shape = mask, rows, (len(rows), mask.shape[1])
+
+    def __getitem__(self, part):
+        rows, columns = self.rows[part[0]], part[1]
+        if isinstance(self.mask, np.ndarray):
+            return self.mask[rows, columns]
+        return np.asarray(self.mask[rows[0] : rows[-1] + 1, columns])[rows - rows[0]]

@@ -1,0 +1,332 @@
+"""Register tiles in LLVM IR: rows x columns of scores, and which of them reach their limit, without a score matrix.
+
+Work    one call multiplies a panel of x with a panel of y and compares in registers; scores are stored only if one
+        reaches its limit
+Shapes  x [steps][rows][group], y [steps][columns][group] -> scores [rows][columns]; `marks`: hits [rows], bit c for
+        column c
+Cost    rows * columns * group multiply-adds a step; a load of every operand, a broadcast of every x
+Sum     features ascending, `group` of them at once in an integer lane (exact), one at a time with fmuladd in floats
+
+A score passes where  total * scale[c] >= limit[r] + row[r] * offset[c].
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+BIT, BYTE, SHORT, INT32, INT64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
+SIGN_OF_BYTES = 0x80808080  # flipped in the codes of x where the instruction takes them unsigned
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is multiplied: `group` codes of `code` fill one lane, which holds a `total`."""
+
+    name: str
+    code: str
+    group: int
+    lane: ir.Type
+    total: str
+
+    @property
+    def exact(self):
+        return self.group > 1
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("int8", "int8", 4, INT32, "int32"),
+        Kind("int16", "int16", 2, INT32, "int32"),
+        Kind("float32", "float32", 1, FLOAT, "float32"),
+        Kind("float64", "float64", 1, DOUBLE, "float64"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Register tile of a kind of CPU: `rows` x `vectors` accumulators, `vectors` of y and one broadcast of x."""
+
+    name: str
+    bits: int
+    rows: int
+    vectors: int
+    needs: tuple[str, ...]
+
+    def columns(self, kind):
+        return self.vectors * self.lanes(kind)
+
+    def lanes(self, kind):
+        return self.bits // (64 if kind.lane is DOUBLE else 32)
+
+    def unsigned_x(self, kind):
+        """Whether codes of x go in as code + 128: VNNI multiplies unsigned by signed bytes."""
+        return kind.name == "int8" and self.vnni
+
+    @property
+    def vnni(self):
+        """Whether an instruction multiplies the codes of a lane and adds them to its total."""
+        return self.name.endswith("vnni")
+
+
+MACHINES = (  # fastest first
+    Machine("avx512vnni", 512, 14, 2, ("avx512f", "avx512bw", "avx512vnni")),  # 28 + 2 + 1 of 32 registers
+    Machine("avx512", 512, 14, 2, ("avx512f", "avx512bw")),
+    Machine("avxvnni", 256, 6, 2, ("avx2", "fma", "avxvnni")),  # 12 + 2 + 1 of 16 registers
+    # On Zen 3, from L1: float32 at 0.92 to 0.97 of the FMA peak, int16 at 0.83 of what vpmaddwd and vpaddd reach in
+    # registers. 5x2, 4x2, 3x3, 8x1 and 12x1 were no faster; 4x3 spills
+    Machine("avx2", 256, 6, 2, ("avx2", "fma")),
+    Machine("neon", 128, 8, 3, ("neon", "dotprod")),  # 24 + 3 + 1 of 32 registers
+    Machine("portable", 128, 4, 2, ()),  # 8 + 2 + 1 of the 16 that SSE2 has
+)
+
+
+@cache
+def runnable():
+    """The machines whose tiles this CPU executes, fastest first."""
+    _, name, features = cpu_target.target_context.codegen().magic_tuple()  # NUMBA_ENABLE_AVX and the like included
+    found = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
+    if name.startswith("apple-m"):  # LLVM need not know the features where it knows the name
+        found |= {"neon", "dotprod"}
+    return tuple(machine for machine in MACHINES if found.issuperset(machine.needs))
+
+
+class _Emitter:
+    """The IR of one tile."""
+
+    def __init__(self, builder, kind, machine):
+        self.builder, self.kind, self.machine = builder, kind, machine
+        self.lanes = machine.lanes(kind)
+        self.score = DOUBLE if kind.lane is DOUBLE else FLOAT
+        self.vector = ir.VectorType(kind.lane, self.lanes)
+        self.scores = ir.VectorType(self.score, self.lanes)
+        self.cells = [(r, v) for r in range(machine.rows) for v in range(machine.vectors)]
+
+    def call(self, name, result, *operands):
+        types_of = ir.FunctionType(result, [operand.type for operand in operands])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, types_of, name), operands)
+
+    def at(self, address, offset, element, as_vector):
+        pointer = self.builder.gep(self.builder.inttoptr(address, element.as_pointer()), [offset])
+        if as_vector:
+            pointer = self.builder.bitcast(pointer, ir.VectorType(element, self.lanes).as_pointer())
+        return pointer
+
+    def load(self, address, offset, element):
+        width = 8 if element is DOUBLE else 4
+        return self.builder.load(self.at(address, offset, element, True), align=width)
+
+    def broadcast(self, address, offset, element):
+        scalar = self.builder.load(self.at(address, offset, element, False))
+        vector = ir.VectorType(element, self.lanes)
+        first = self.builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, INT32(0))
+        lane_0 = ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), lane_0)
+
+    # ------------------------------------------------------------------------------------------------- multiply, add
+
+    def multiply_add(self, x, y, total):
+        if self.kind.name == "int8":
+            return self.bytes_added(x, y, total)
+        if self.kind.name == "int16" and self.machine.vnni:
+            return self.call(f"llvm.x86.avx512.vpdpwssd.{self.machine.bits}", self.vector, total, x, y)
+        if self.kind.name == "int16":
+            return self.builder.add(total, self.pairs(x, y))
+        name = f"llvm.fmuladd.v{self.lanes}f{64 if self.kind.lane is DOUBLE else 32}"
+        return self.call(name, self.vector, x, y, total)
+
+    def bytes_added(self, x, y, total):
+        """total + the sum of four products of bytes."""
+        if self.machine.unsigned_x(self.kind):
+            return self.call(f"llvm.x86.avx512.vpdpbusd.{self.machine.bits}", self.vector, total, x, y)
+        if self.machine.name == "neon":
+            codes = ir.VectorType(BYTE, 4 * self.lanes)
+            x, y = (self.builder.bitcast(operand, codes) for operand in (x, y))
+            return self.call("llvm.aarch64.neon.sdot.v4i32.v16i8", self.vector, total, x, y)
+        for half in ("low", "high"):  # as pairs of int16: the even bytes, then the odd ones
+            total = self.builder.add(total, self.pairs(*(self.widened(operand, half) for operand in (x, y))))
+        return total
+
+    def widened(self, codes, half):
+        """The even (low) or odd (high) bytes of each lane as two int16."""
+        shorts = ir.VectorType(SHORT, 2 * self.lanes)
+        eight = ir.Constant(shorts, [8] * (2 * self.lanes))
+        found = self.builder.bitcast(codes, shorts)
+        if half == "low":
+            found = self.builder.shl(found, eight)
+        return self.builder.bitcast(self.builder.ashr(found, eight), self.vector)
+
+    def pairs(self, x, y):
+        """Of each lane the sum of two products of int16, exact in int32."""
+        shorts = ir.VectorType(SHORT, 2 * self.lanes)
+        x, y = (self.builder.bitcast(operand, shorts) for operand in (x, y))
+        names = {512: "llvm.x86.avx512.pmaddw.d.512", 256: "llvm.x86.avx2.pmadd.wd"}
+        if self.machine.bits in names:
+            return self.call(names[self.machine.bits], self.vector, x, y)
+        if self.machine.name == "neon":
+            return self.call("llvm.aarch64.neon.addp.v4i32", self.vector, *self.halves(x, y))
+        wide = ir.VectorType(INT32, 2 * self.lanes)  # LLVM finds pmaddwd, or smull and addp, in this
+        product = self.builder.mul(self.builder.sext(x, wide), self.builder.sext(y, wide))
+        sides = (
+            ir.Constant(ir.VectorType(INT32, self.lanes), list(range(first, 2 * self.lanes, 2))) for first in (0, 1)
+        )
+        even, odd = (self.builder.shuffle_vector(product, ir.Constant(wide, ir.Undefined), side) for side in sides)
+        return self.builder.add(even, odd)
+
+    def halves(self, x, y):
+        """The products of the lower and of the upper int16 of two vectors."""
+        for first in (0, self.lanes):
+            some = ir.Constant(ir.VectorType(INT32, self.lanes), list(range(first, first + self.lanes)))
+            left, right = (self.builder.shuffle_vector(side, side, some) for side in (x, y))
+            yield self.builder.mul(self.builder.sext(left, self.vector), self.builder.sext(right, self.vector))
+
+    # ----------------------------------------------------------------------------------------------------- the tile
+
+    def totals(self, x, y, start, start_step, steps):
+        """The loop over the steps; rows of `start` lie start_step apart, 0 for one row that all share."""
+        b, rows, columns = self.builder, self.machine.rows, self.machine.columns(self.kind)
+        first = {}
+        for r, v in self.cells:
+            offset = b.add(b.mul(INT64(r), start_step), INT64(v * self.lanes))
+            first[r, v] = self.load(start, offset, self.kind.lane)
+        before, loop, after = b.block, b.append_basic_block("steps"), b.append_basic_block("scored")
+        b.branch(loop)
+        b.position_at_end(loop)
+        step = b.phi(INT64)
+        total = {cell: b.phi(self.vector) for cell in self.cells}
+        x_at, y_at = b.mul(step, INT64(rows)), b.mul(step, INT64(columns))
+        panel = [self.load(y, b.add(y_at, INT64(v * self.lanes)), self.kind.lane) for v in range(self.machine.vectors)]
+        result = {}
+        for r in range(rows):
+            value = self.broadcast(x, b.add(x_at, INT64(r)), self.kind.lane)
+            for v in range(self.machine.vectors):
+                result[r, v] = self.multiply_add(value, panel[v], total[r, v])
+        following = b.add(step, INT64(1))
+        step.add_incoming(INT64(0), before)
+        step.add_incoming(following, loop)
+        for cell in self.cells:
+            total[cell].add_incoming(first[cell], before)
+            total[cell].add_incoming(result[cell], loop)
+        b.cbranch(b.icmp_signed("<", following, steps), loop, after)
+        b.position_at_end(after)
+        return result
+
+    def passed(self, total, scale, offset, row, limit):
+        """Which scores reach their limit, a vector of bits for each cell."""
+        b, vectors = self.builder, range(self.machine.vectors)
+        scales = [self.load(scale, INT64(v * self.lanes), self.score) for v in vectors]
+        offsets = [self.load(offset, INT64(v * self.lanes), self.score) for v in vectors]
+        found = {}
+        width = 64 if self.score is DOUBLE else 32
+        for r in range(self.machine.rows):
+            each, least = (self.broadcast(address, INT64(r), self.score) for address in (row, limit))
+            for v in vectors:
+                value = b.sitofp(total[r, v], self.scores) if self.kind.exact else total[r, v]
+                needed = self.call(f"llvm.fmuladd.v{self.lanes}f{width}", self.scores, each, offsets[v], least)
+                found[r, v] = b.fcmp_ordered(">=", b.fmul(value, scales[v]), needed)
+        return found
+
+    def stored_if_any(self, total, found, scores):
+        """The scores, if a single bit is set; 1 if they were stored."""
+        b, bits = self.builder, ir.IntType(self.lanes)
+        any_bit = found[0][0, 0]
+        for cells in found:
+            for bit in cells.values():
+                any_bit = b.or_(any_bit, bit)
+        stored = b.icmp_unsigned("!=", b.bitcast(any_bit, bits), bits(0))
+        with b.if_then(stored, likely=False):
+            self.store(total, scores)
+        return b.zext(stored, INT64)
+
+    def store(self, total, scores):
+        for cell, value in total.items():
+            self.builder.store(value, self.at(scores, self.place(*cell), self.kind.lane, True), align=4)
+
+    def place(self, r, v):
+        return INT64(r * self.machine.columns(self.kind) + v * self.lanes)
+
+    def stored(self, scores):
+        """Scores that a tile has written."""
+        return {cell: self.load(scores, self.place(*cell), self.kind.lane) for cell in self.cells}
+
+    def words(self, found, hits):
+        """A word for each row: bit c is set where column c passed."""
+        b, bits = self.builder, ir.IntType(self.lanes)
+        for r in range(self.machine.rows):
+            word = INT64(0)
+            for v in range(self.machine.vectors):
+                part = b.zext(b.bitcast(found[r, v], bits), INT64)
+                word = b.or_(word, b.shl(part, INT64(v * self.lanes)))
+            b.store(word, self.at(hits, INT64(r), INT64, False))
+
+
+@cache
+def tile(kind, machine, tests=1):
+    """The intrinsic of one register tile: 1 if a score passed a test and all were written to `scores`, else 0.
+
+    With tests=0 all are written, for more steps to start from. Addresses and numbers, all int64; the second
+    (offset, row, limit) is read only with tests=2.
+    """
+
+    def scored(typing, x, y, start, start_step, steps, scores, scale, offset, row, limit, offset_2, row_2, limit_2):
+        def emit(context, builder, signature, given):
+            return tile_code(builder, kind, machine, tests, given)
+
+        return types.int64(*[types.int64] * 13), emit
+
+    return intrinsic(scored)
+
+
+def tile_code(builder, kind, machine, tests, given):
+    """The IR of `tile`, whose 13 arguments are given."""
+    x, y, start, start_step, steps, scores, scale, *limits = given
+    e = _Emitter(builder, kind, machine)
+    total = e.totals(x, y, start, start_step, steps)
+    if not tests:
+        e.store(total, scores)
+        return INT64(1)
+    found = [e.passed(total, scale, *limits[at : at + 3]) for at in range(0, 3 * tests, 3)]
+    return e.stored_if_any(total, found, scores)
+
+
+@cache
+def marks(kind, machine):
+    """The intrinsic that writes which of a tile's scores pass: hits [rows] int64."""
+
+    def marked(typing, scores, scale, offset, row, limit, hits):
+        def emit(context, builder, signature, given):
+            scores, scale, offset, row, limit, hits = given
+            e = _Emitter(builder, kind, machine)
+            e.words(e.passed(e.stored(scores), scale, offset, row, limit), hits)
+            return INT64(0)
+
+        return types.int64(*[types.int64] * 6), emit
+
+    return intrinsic(marked)
+
+
+@intrinsic
+def lowest_bit(typing, word):
+    """Position of the lowest set bit."""
+
+    def emit(context, builder, signature, given):
+        return builder.cttz(given[0], BIT(1))
+
+    return types.int64(types.int64), emit
+
+
+@intrinsic
+def ones(typing, word):
+    """Number of set bits."""
+
+    def emit(context, builder, signature, given):
+        return builder.ctpop(given[0])
+
+    return types.int64(types.int64), emit

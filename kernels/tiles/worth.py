@@ -1,0 +1,43 @@
+"""What a call must hold before "auto" gives it to Numba: asked before a file that imports Numba is.
+
+Less takes NumPy less time than Numba's import (0.3 s and more, once), the first load of a kernel (0.1 s) or what a call
+costs whatever its size (1 ms).
+"""
+
+import sys
+
+LOADING, LOADED = 1 << 29, 1 << 22  # multiply-adds of a search while Numba is not loaded yet, and after
+PREPARED = 1 << 23  # numbers of a gallery that is there to be searched again
+DISTANCES, TERMS = 2e8, 2e7  # multiply-adds of distances; terms of metrics outside the GEMM family
+MATRICES = 1 << 24  # numbers of the matrices of a transfer
+ONLY_NUMBA = ("int8", "int16")  # precisions
+FEW_ROWS = 16  # by one matrix; BLAS maps more as fast
+
+
+def objection(backend, operation, *arguments, **keywords):
+    """Why "auto" should rather take the next backend for this call, None if it should not."""
+    return NUMBA[operation](*arguments, **keywords) if backend == "numba" else None
+
+
+def _search(x, y, metric, *, precision, prepared=None, **_):
+    pairs, d = len(x) * len(y), x.shape[1]
+    if (prepared is not None and len(y) * d >= PREPARED) or precision in ONLY_NUMBA:
+        return None
+    least = LOADED if "numba" in sys.modules else LOADING
+    return None if pairs * d >= least else f"NumPy is through with {pairs} pairs of {d} features before Numba is ready"
+
+
+def _pairwise(x, y, metric, **_):
+    terms = len(x) * len(x if y is None else y) * x.shape[1]
+    few = terms < (DISTANCES if metric.form else TERMS)
+    return f"NumPy is through with {terms} terms before Numba is ready" if few else None
+
+
+def _transfer(e, m, bias, which, **_):
+    if which is None and len(e) > FEW_ROWS:
+        return f"BLAS maps {len(e)} rows by one matrix"
+    numbers = (1 if which is None else min(len(e), len(m))) * m.shape[-1] * m.shape[-2]
+    return f"NumPy is through with {numbers} numbers before Numba is ready" if numbers < MATRICES else None
+
+
+NUMBA = {"topk": _search, "within": _search, "ranks": _search, "pairwise": _pairwise, "transfer": _transfer}

@@ -1,0 +1,69 @@
+"""Inputs made to break the bound of the scan on Numba: each of them once did."""
+
+import numpy as np
+import pytest
+
+import crossmodal_fast as cmf
+import judge
+from crossmodal_fast.kernels.ranks import reference as ranks_law
+from crossmodal_fast.kernels.tiles import encode, simd
+from crossmodal_fast.kernels.tiles.rows import Rows
+from crossmodal_fast.kernels.topk import reference as law
+
+CODES = ("int8", "int16", "float32", "float64")
+
+
+def far_from_the_origin(seed, n=1500, d=32):
+    """Rows around a centre, and the centre itself as the gallery's sample gives it."""
+    rng = np.random.default_rng(seed)
+    y = (rng.standard_normal((n, d)) * 1.3 + 2.3).astype(np.float32)
+    sample = y[encode.sampled(Rows("gallery", y))].astype(np.float64)
+    return rng, np.median(sample, axis=0).astype(np.float32)[None], y
+
+
+@pytest.mark.parametrize("precision", CODES)
+@pytest.mark.parametrize("spread", [1e-6, 1e-7, 1e-9])
+def test_a_bias_that_cancels_the_norm_leaves_its_errors(spread, precision):
+    rng, x, y = far_from_the_origin(5)
+    square = ((x.astype(np.float64) - y) ** 2).sum(axis=1)
+    bias = np.zeros(1), spread * rng.standard_normal(len(y)) - square
+    answer = cmf.topk(x, y, 10, "sqeuclidean", bias=bias, backend="numba", precision=precision)
+    judge.same_bits(answer, law.topk(x, y, 10, "sqeuclidean", bias=bias), np.float32)
+    positives = np.array([700])
+    rank = cmf.ranks(x, y, positives, "sqeuclidean", bias=bias, backend="numba", precision=precision)
+    judge.same_ranks(
+        rank, ranks_law.ranks(x, y, np.zeros(1, int), positives, "index", "sqeuclidean", bias=bias), "index"
+    )
+
+
+@pytest.mark.parametrize("precision", CODES)
+@pytest.mark.parametrize("metric", ["sqeuclidean", "dot", "cosine"])
+def test_small_queries_under_large_biases(metric, precision):
+    rng, n, d = np.random.default_rng(6), 200, 8
+    y = rng.standard_normal((n, d)).astype(np.float32)
+    x = (rng.standard_normal((3, d)) * 2.0**-38.5).astype(np.float32)
+    x = np.concatenate([x, rng.standard_normal((9, d)).astype(np.float32)])
+    v = np.zeros(n)
+    v[[0, 40]] = np.array([2.0**82, 1.5 * 2.0**82]) * (1 if metric == "dot" else -1)
+    bias = np.zeros(len(x)), v
+    answer = cmf.topk(x, y, 1, metric, bias=bias, backend="numba", precision=precision, n_threads=1)
+    judge.same_bits(answer, law.topk(x, y, 1, metric, bias=bias), np.float32)
+
+
+@pytest.mark.parametrize("machine", simd.runnable(), ids=lambda machine: machine.name)
+@pytest.mark.parametrize("k", [3, 200])
+def test_rows_beyond_the_range_of_the_unit(k, machine, monkeypatch):
+    monkeypatch.setattr(simd, "runnable", lambda: (machine,))
+    rng = np.random.default_rng(7)
+    y = rng.standard_normal((200, 8)).astype(np.float32)
+    y[120:] *= np.float32(2.0**38.5)
+    x = (rng.standard_normal((3, 8)) * 2.0**-38.5).astype(np.float32)
+    judge.same_bits(cmf.topk(x, y, k, backend="numba"), law.topk(x, y, k), np.float32)
+    mask = np.arange(200) >= 120
+    judge.same_bits(cmf.topk(x, y, 3, mask=mask, backend="numba"), law.topk(x, y, 3, mask=mask), np.float32)
+
+
+def test_float32_says_where_its_bound_ends():
+    x = np.broadcast_to(np.float32(1), (1, encode.WIDEST + 1))
+    with pytest.raises(cmf.BackendUnavailable, match=r"no useful bound beyond 1048576 features, got d=1048577"):
+        cmf.topk(x, x, 1, precision="float32", backend="numba")

@@ -1,0 +1,66 @@
+"""Random searches on Numba equal the law; and the search for the smallest case that fails works."""
+
+import numpy as np
+import pytest
+
+import fuzz
+
+CASES = 2000
+PIECES, PIECE = 50, 2000  # 10^5 cases of all kernels
+
+
+def test_random_searches():
+    """On the kernels of the other tests; `python tests/fuzz.py FIRST LAST nearby` runs a part of them."""
+    fuzz.check(0, CASES, nearby=True)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("piece", range(PIECES))
+def test_many_random_searches(piece):
+    fuzz.check(piece * PIECE, (piece + 1) * PIECE)
+
+
+def test_a_number_is_a_case():
+    for number in (0, 3, 11):
+        one, other = fuzz.case(number), fuzz.case(number)
+        assert str(one) == str(other)
+        assert one.x.tobytes() == other.x.tobytes()
+    assert len({str(fuzz.case(number)) for number in range(20)}) == 20
+
+
+def test_cases_are_of_every_kind():
+    found = [fuzz.case(number) for number in range(600)]
+    assert {case.operation for case in found} == set(fuzz.OPERATIONS)
+    assert {case.metric for case in found} == set(fuzz.METRICS)
+    assert {case.family for case in found} == {family.__name__ for family in fuzz.FAMILIES}
+    assert {case.x.dtype for case in found} == {np.dtype(dtype) for dtype in fuzz.DTYPES}
+    assert {case.how for case in found} == {"arrays", "stores", "gallery"}
+    assert {case.control["precision"] for case in found} == {"auto", "int8", "int16", "float32", "float64"}
+    for name in ("mask", "exclude", "bias", "room"):
+        assert 100 < sum(getattr(case, name) is not None for case in found) < 500
+    assert any(np.isnan(case.x.astype(float)).any() for case in found)
+    assert any(len(case.x) == 0 for case in found)
+
+
+@pytest.mark.parametrize("operation", fuzz.OPERATIONS)
+def test_the_smallest_case_is_found(operation):
+    """Of a fault that one row and one feature show, that row and that feature are left."""
+    numbers = (number for number in range(1000) if fuzz.case(number).operation == operation)
+    found = next(case for case in map(fuzz.case, numbers) if case.x.shape[0] > 9 < case.x.shape[1] and len(case.y) > 9)
+    found.x = np.zeros_like(found.x)
+    found.x[4, 7] = 1
+
+    def fails(case):
+        return "a one" if (case.x == 1).any() else None
+
+    least, said = fuzz.shrunk(found, fails)
+    assert said == "a one"
+    assert (least.x.shape, least.y.shape) == ((1, 1), (1, 1))
+    assert least.mask is least.exclude is least.bias is None
+    fuzz.judged(least)  # what is left is a search of its own
+
+
+def test_a_failure_is_told_with_its_number(monkeypatch):
+    monkeypatch.setattr(fuzz, "answer", lambda *_, **__: (_ for _ in ()).throw(ZeroDivisionError("planted")))
+    with pytest.raises(AssertionError, match=r"^case 5 \(nearby=False\) fails\n(.|\n)*ZeroDivisionError: planted"):
+        fuzz.check(5, 6)

@@ -1,0 +1,346 @@
+"""Register tiles: every machine this host executes gives exact totals and the right hits; the others hold the
+instructions that they are named for."""
+
+import itertools
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+from llvmlite import binding, ir
+
+from crossmodal_fast.kernels.tiles import jit, simd
+
+FORCED = (  # register tiles beside those of the table: one row, one vector, more than 32 columns, more than registers
+    simd.Machine("portable", 128, 1, 1, ()),
+    simd.Machine("portable", 128, 3, 5, ()),
+    simd.Machine("portable", 128, 2, 16, ()),
+    simd.Machine("avx2", 256, 2, 8, ("avx2", "fma")),
+    simd.Machine("avx2", 256, 4, 3, ("avx2", "fma")),
+    simd.Machine("avx512", 512, 2, 4, ("avx512f", "avx512bw")),
+)
+MACHINES = simd.MACHINES + FORCED
+TARGETS = {  # triple, CPU, further features
+    "avx512vnni": ("x86_64-unknown-linux-gnu", "cascadelake", ""),
+    "avx512": ("x86_64-unknown-linux-gnu", "skylake-avx512", ""),
+    "avxvnni": ("x86_64-unknown-linux-gnu", "haswell", "+avxvnni"),
+    "avx2": ("x86_64-unknown-linux-gnu", "haswell", ""),
+    "neon": ("aarch64-unknown-linux-gnu", "cortex-a76", ""),
+    "portable": ("x86_64-unknown-linux-gnu", "x86-64", ""),
+}
+ONE_LOOP = {  # instructions of the multiplication, for each vector of accumulators
+    ("avx512vnni", "int8"): [r"vpdpbusd \(?.*%zmm"], ("avx512vnni", "int16"): [r"vpdpwssd .*%zmm"],
+    ("avx512", "int8"): [r"vpmaddwd .*%zmm"] * 2, ("avx512", "int16"): [r"vpmaddwd .*%zmm"],
+    ("avxvnni", "int8"): [r"\{vex\} vpdpbusd .*%ymm"], ("avxvnni", "int16"): [r"\{vex\} vpdpwssd .*%ymm"],
+    ("avx2", "int8"): [r"vpmaddwd .*%ymm"] * 2, ("avx2", "int16"): [r"vpmaddwd .*%ymm"],
+    ("neon", "int8"): [r"sdot "], ("neon", "int16"): [r"smull2? "] * 2 + [r"addp "],
+    ("neon", "float32"): [r"fmla .*\.4s"], ("neon", "float64"): [r"fmla .*\.2d"],
+    ("portable", "int8"): [r"pmaddwd .*%xmm"] * 2, ("portable", "int16"): [r"pmaddwd .*%xmm"],
+    ("portable", "float32"): [r"mulps ", r"addps "], ("portable", "float64"): [r"mulpd ", r"addpd "],
+    **{(name, "float32"): [r"vfmadd231ps .*%zmm"] for name in ("avx512vnni", "avx512")},
+    **{(name, "float64"): [r"vfmadd231pd .*%zmm"] for name in ("avx512vnni", "avx512")},
+    **{(name, "float32"): [r"vfmadd231ps .*%ymm"] for name in ("avxvnni", "avx2")},
+    **{(name, "float64"): [r"vfmadd231pd .*%ymm"] for name in ("avxvnni", "avx2")},
+}  # fmt: skip
+RELOADS = {("avx512", "int8"), ("avx2", "int8"), ("neon", "int16")}  # two halves of an operand: more than the registers
+NAMES = [f"{machine.name}-{machine.rows}x{machine.vectors}" for machine in MACHINES]
+
+machines = pytest.mark.parametrize("machine", MACHINES, ids=NAMES)
+kinds = pytest.mark.parametrize("kind", simd.KINDS.values(), ids=list(simd.KINDS))
+
+
+# -------------------------------------------------------------------------------------------------- on this machine
+
+
+@cache
+def kernels(kind, machine):
+    """Python functions over arrays: one tile (tests 0, 1, 2) and its marks."""
+    ran, once, twice = (simd.tile(kind, machine, tests) for tests in (0, 1, 2))
+    marks = simd.marks(kind, machine)
+    shape = f"{machine.name}-{machine.bits}-{machine.rows}-{machine.vectors}"
+
+    @jit.kernel(kind.name, shape)
+    def tile(x, y, start, start_step, steps, scores, scale, offset, row, limit, tests):
+        x, y, start, scores, scale = (
+            x.ctypes.data,
+            y.ctypes.data,
+            start.ctypes.data,
+            scores.ctypes.data,
+            scale.ctypes.data,
+        )
+        one = offset.ctypes.data, row.ctypes.data, limit.ctypes.data
+        by_offset, by_row, by_limit = offset.strides[0], row.strides[0], limit.strides[0]
+        if tests == 0:
+            return ran(x, y, start, start_step, steps, scores, scale, one[0], one[1], one[2], 0, 0, 0)
+        if tests == 1:
+            return once(x, y, start, start_step, steps, scores, scale, one[0], one[1], one[2], 0, 0, 0)
+        return twice(
+            x, y, start, start_step, steps, scores, scale, one[0], one[1], one[2],
+            one[0] + by_offset, one[1] + by_row, one[2] + by_limit,
+        )  # fmt: skip
+
+    @jit.kernel(kind.name, shape)
+    def marked(scores, scale, offset, row, limit, hits):
+        return marks(
+            scores.ctypes.data, scale.ctypes.data, offset.ctypes.data, row.ctypes.data, limit.ctypes.data,
+            hits.ctypes.data,
+        )  # fmt: skip
+
+    return tile, marked
+
+
+def runnable(machine):
+    if machine not in simd.runnable() and not set(machine.needs) <= {
+        need for other in simd.runnable() for need in other.needs
+    }:
+        pytest.skip(f"this CPU lacks some of {', '.join(machine.needs)}")
+
+
+class Tile:
+    """Operands of one tile of small whole numbers, whose scores are exact, and what must come out."""
+
+    def __init__(self, kind, machine, steps, most, seed=0, whole=True):
+        random = np.random.default_rng(seed)
+        self.kind, self.machine, self.steps = kind, machine, steps
+        self.rows, self.columns = machine.rows, machine.columns(kind)
+        self.score = np.float64 if kind.name == "float64" else np.float32
+        x, y = (
+            random.integers(-most, most + 1, (steps, size, kind.group)) if whole
+            else random.standard_normal((steps, size, kind.group)) * most
+            for size in (self.rows, self.columns)
+        )  # fmt: skip
+        self.x, self.y = x.astype(kind.code), y.astype(kind.code)
+        self.start = random.integers(-most, most + 1, (self.rows, self.columns)).astype(kind.total)
+        self.scale = random.choice([0.5, 1.0, 2.0], self.columns).astype(self.score)
+        self.offset = random.integers(-5, 6, (2, self.columns)).astype(self.score)
+        self.row = random.integers(-5, 6, (2, self.rows)).astype(self.score)
+        self.limit = np.full((2, self.rows), np.inf, self.score)
+
+    def given_x(self):
+        return self.x ^ -128 if self.machine.unsigned_x(self.kind) else self.x
+
+    def given_start(self, start):
+        if self.machine.unsigned_x(self.kind):
+            start = start - 128 * self.y.astype(np.int32).sum(axis=(0, 2), dtype=np.int32)
+        return np.ascontiguousarray(start, self.kind.total)
+
+    def totals(self, start):
+        wide = np.float64 if not self.kind.exact else np.int64
+        return start.astype(wide) + np.einsum("srg,scg->rc", self.x.astype(wide), self.y.astype(wide))
+
+    def needed(self, test):
+        return self.limit[test][:, None] + self.row[test][:, None] * self.offset[test]
+
+    def passing(self, start, test=0):
+        return self.totals(start) * self.scale.astype(np.float64) >= self.needed(test)
+
+    def run(self, tests, start=None, shared=False, scores=None):
+        """(returned, scores)."""
+        start = self.start if start is None else start
+        scores = np.full((self.rows, self.columns), 77, self.kind.total) if scores is None else scores
+        found = kernels(self.kind, self.machine)[0](
+            self.given_x(), self.y, self.given_start(start), 0 if shared else self.columns, self.steps, scores,
+            self.scale, self.offset, self.row, self.limit, tests,
+        )  # fmt: skip
+        return found, scores
+
+    def marks(self, scores, test=0):
+        hits = np.zeros(self.rows, np.int64)
+        numbers = self.offset[test], self.row[test], self.limit[test]
+        kernels(self.kind, self.machine)[1](scores, self.scale, *numbers, hits)
+        return hits
+
+
+@machines
+@kinds
+def test_totals_are_exact(kind, machine):
+    runnable(machine)
+    for steps in (1, 2, 3, 7, 64):
+        tile = Tile(kind, machine, steps, most=50, seed=steps)
+        found, scores = tile.run(tests=0)
+        assert found == 1
+        np.testing.assert_array_equal(scores, tile.totals(tile.start))
+        found, scores = tile.run(tests=0, start=tile.start[:1], shared=True)
+        np.testing.assert_array_equal(scores, tile.totals(tile.start[:1]))
+
+
+@machines
+@kinds
+def test_the_largest_codes(kind, machine):
+    """Sums up to the last bit of int32; floats within n eps |x| |y|."""
+    runnable(machine)
+    if kind.exact:
+        most, steps = {"int8": (127, 33_000), "int16": (32767, 1)}[kind.name]
+        tile = Tile(kind, machine, steps, most, whole=True)
+        for sign in (1, -1):
+            tile.x[:], tile.y[:] = most, sign * most
+            if kind.name == "int16":
+                tile.y[..., 1] = 0 if sign == 1 else -most  # 2 * 32767**2 is the last sum that int32 holds
+            _, scores = tile.run(tests=0, start=np.zeros_like(tile.start))
+            np.testing.assert_array_equal(scores, tile.totals(np.zeros_like(tile.start)))
+        return
+    for steps in (1, 5, 1000):
+        tile = Tile(kind, machine, steps, 1.0, whole=False)
+        _, scores = tile.run(tests=0)
+        size = np.abs(tile.start) + np.einsum("srg,scg->rc", np.abs(tile.x, dtype=float), np.abs(tile.y, dtype=float))
+        assert (np.abs(scores - tile.totals(tile.start)) <= (steps + 1) * np.finfo(kind.code).eps * size).all()
+
+
+@machines
+@kinds
+def test_features_in_blocks(kind, machine):
+    runnable(machine)
+    tile = Tile(kind, machine, 12, 40)
+    totals, all_x, all_y = tile.totals(tile.start), tile.x, tile.y
+    so_far = tile.start
+    for steps in (5, 1, 6):
+        tile.x, all_x, tile.y, all_y, tile.steps = all_x[:steps], all_x[steps:], all_y[:steps], all_y[steps:], steps
+        so_far = tile.run(tests=0, start=so_far, scores=np.empty_like(tile.start))[1]
+    np.testing.assert_array_equal(so_far, totals)
+
+
+@machines
+@kinds
+def test_a_single_score_at_its_limit_passes(kind, machine):
+    """>=: one cell alone reaches its limit exactly; a bit less and nothing is written."""
+    runnable(machine)
+    tile = Tile(kind, machine, 3, 30)
+    value = (tile.totals(tile.start) * tile.scale).astype(tile.score)
+    for r, c in itertools.product({0, tile.rows - 1}, {0, tile.columns // 2, tile.columns - 1}):
+        tile.offset[:], tile.limit[:] = np.inf, np.inf
+        tile.row[:] = 1
+        tile.offset[0, c], tile.limit[0, r] = 2, value[r, c] - 2
+        found, scores = tile.run(tests=1)
+        assert found == 1
+        np.testing.assert_array_equal(scores, tile.totals(tile.start))
+        hits = np.zeros(tile.rows, np.int64)
+        hits[r] = np.int64(1) << c if c < 63 else np.iinfo(np.int64).min
+        np.testing.assert_array_equal(tile.marks(scores), hits)
+        tile.limit[0, r] += 0.5
+        found, scores = tile.run(tests=1)
+        assert found == 0
+        assert (scores == 77).all()
+        assert not tile.marks(tile.totals(tile.start).astype(kind.total)).any()
+
+
+@machines
+@kinds
+def test_marks_are_the_scores_that_pass(kind, machine):
+    runnable(machine)
+    tile = Tile(kind, machine, 6, 30, seed=2)
+    value = tile.totals(tile.start) * tile.scale.astype(np.float64)
+    for share in (0.0, 0.3, 0.9, 1.0):
+        tile.limit[:] = np.quantile(value, share)
+        tile.offset[0, :: max(2, tile.columns // 3)] = np.inf  # nobody may match these
+        tile.row[0] = np.abs(tile.row[0]) + 1
+        found, scores = tile.run(tests=1)
+        passing = tile.passing(tile.start)
+        assert found == passing.any()
+        scores = tile.totals(tile.start).astype(kind.total)
+        bits = passing.astype(object) @ np.array([1 << c for c in range(tile.columns)], object)
+        np.testing.assert_array_equal(tile.marks(scores).view(np.uint64), bits.astype(np.uint64))
+        assert not passing[:, 0].any()
+
+
+@machines
+@kinds
+def test_either_of_two_tests_suffices(kind, machine):
+    runnable(machine)
+    tile = Tile(kind, machine, 4, 30, seed=3)
+    value = tile.totals(tile.start) * tile.scale.astype(np.float64)
+    tile.offset[:], tile.row[:] = 0, 1
+    for first, second in itertools.product((False, True), repeat=2):
+        tile.limit[0], tile.limit[1] = (value.max() if yes else value.max() + 1 for yes in (first, second))
+        found, scores = tile.run(tests=2)
+        assert found == (first or second)
+        np.testing.assert_array_equal(scores, tile.totals(tile.start) if found else np.full_like(scores, 77))
+        for test, yes in enumerate((first, second)):
+            assert tile.marks(tile.totals(tile.start).astype(kind.total), test).any() == yes
+
+
+@machines
+@kinds
+def test_nothing_passes_a_limit_that_is_no_number(kind, machine):
+    runnable(machine)
+    tile = Tile(kind, machine, 2, 10)
+    tile.row[:] = 1
+    for limit, offset, passes in ((-np.inf, 0, True), (np.nan, 0, False), (0, np.nan, False), (np.inf, 0, False)):
+        tile.limit[:], tile.offset[:] = limit, offset
+        assert tile.run(tests=1)[0] == passes
+
+
+def test_bits_of_a_word():
+    @jit.kernel("test")
+    def both(word):
+        return simd_lowest(word), simd_ones(word)
+
+    for word in (1, 2, 96, 1 << 40, -1, np.iinfo(np.int64).min):
+        lowest, ones = both(np.int64(word))
+        unsigned = int(word) & (2**64 - 1)
+        assert lowest == (unsigned & -unsigned).bit_length() - 1
+        assert ones == unsigned.bit_count()
+
+
+simd_lowest, simd_ones = simd.lowest_bit, simd.ones
+
+
+# ---------------------------------------------------------------------------------------------------- for any machine
+
+
+@cache
+def assembly(kind, machine, tests):
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    triple, cpu, features = TARGETS[machine.name]
+    try:
+        target = binding.Target.from_triple(triple)
+    except RuntimeError as error:
+        pytest.skip(f"this llvmlite has no such target: {error}")
+    engine = target.create_target_machine(cpu=cpu, features=features, opt=3)
+    module = ir.Module("tile")
+    module.triple = triple
+    function = ir.Function(module, ir.FunctionType(simd.INT64, [simd.INT64] * 13), "tile")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    builder.ret(simd.tile_code(builder, kind, machine, tests, function.args))
+    parsed = binding.parse_assembly(str(module))
+    parsed.verify()
+    passes = binding.create_pass_builder(engine, binding.create_pipeline_tuning_options(3))
+    passes.getModulePassManager().run(parsed, passes)
+    return engine.emit_assembly(parsed)
+
+
+def loop(text):
+    """Instructions from the label of the first backward jump to the jump."""
+    lines, labels = [], {}
+    for line in text.splitlines():
+        line = re.sub(r"\s+", " ", re.split(r"\s(?:#|//)", line)[0]).strip()
+        if found := re.match(r"(\.L\w+):", line):
+            labels[found[1]] = len(lines)
+        elif line and not line.startswith("."):
+            lines.append(line)
+            target = re.match(r"(?:j\w+|b\.\w+|cbn?z|tbn?z) .*?(\.L\w+)$", line)
+            if target and target[1] in labels:
+                return lines[labels[target[1]] :]
+    raise AssertionError("no loop")
+
+
+@pytest.mark.parametrize("tests", [0, 1, 2])
+@pytest.mark.parametrize("machine", simd.MACHINES, ids=lambda machine: machine.name)
+@kinds
+def test_the_loop_holds_the_instructions_it_is_meant_to(kind, machine, tests):
+    lines = loop(assembly(kind, machine, tests))
+    cells = machine.rows * machine.vectors
+    for instruction in set(ONE_LOOP[machine.name, kind.name]):
+        count = ONE_LOOP[machine.name, kind.name].count(instruction) * cells
+        assert sum(bool(re.match(instruction, line)) for line in lines) == count, "\n".join(lines)
+    stack = [line for line in lines if re.search(r"%[er]sp|%rbp|\[sp", line)]
+    if (machine.name, kind.name) in RELOADS:
+        assert len(stack) <= 12
+    else:
+        assert not stack, "\n".join(stack)
+
+
+def test_the_machines_of_this_host_come_fastest_first():
+    found = simd.runnable()
+    assert found[-1] == simd.MACHINES[-1]
+    assert [machine for machine in simd.MACHINES if machine in found] == list(found)
