@@ -9,7 +9,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all check format bench clean
+.PHONY: help demo test test-all check format bench bench-full clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -18,10 +18,10 @@ demo: $(VENV)/installed-demo  ## match images, speech and written words; picture
 	$(BIN)/crossmodal-fast demo --output demo-output
 
 test: check  ## all that CI runs: ruff, mypy and the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-all: check  ## the tests that take minutes as well
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest -n auto -m ''
 
 check: $(VENV)/installed-test  ## ruff and mypy
 	$(BIN)/python -m ruff check .
@@ -32,8 +32,12 @@ format: $(VENV)/installed-test  ## let ruff mend what it can
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-bench: $(VENV)/installed-bench  ## time the operations against their peers (installs FAISS and torch)
+bench: $(VENV)/installed-bench  ## time the operations against their peers, 10 minutes (installs FAISS, torch and more)
 	$(BIN)/python -m pytest benchmarks/bench.py
+	$(BIN)/python benchmarks/report.py
+
+bench-full: $(VENV)/installed-bench  ## the cross product of all sizes, many hours
+	$(BIN)/python -m pytest benchmarks/bench.py --full
 	$(BIN)/python benchmarks/report.py
 
 clean:  ## remove .venv and all that the other commands wrote

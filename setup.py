@@ -36,15 +36,16 @@ EXTRAS["test"] = [
     "psutil>=6",
     "pytest>=8",
     "pytest-benchmark>=5",
+    "pytest-xdist>=3.6",
     "ruff>=0.12",
     "setuptools>=77",  # the packaging tests build without a network
     "typer>=0.26",  # first whose import and whose sentences do not depend on the version of click
 ]
-EXTRAS["bench"] = [*EXTRAS["test"], *EXTRAS["torch"], "faiss-cpu>=1.9"]
+EXTRAS["bench"] = [*EXTRAS["test"], *EXTRAS["torch"], "faiss-cpu>=1.9", "numkong>=7.8", "usearch>=2.20"]
 
 setup(
     name="crossmodal-fast",
-    version="0.1.0",
+    version="0.2.0",
     description="Exact, fast distances, top-k matching and matrix transfer between embeddings of several modalities",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -4,3 +4,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="the cross product of all sizes: hours")
+    parser.addoption("--results", help="the folder of the rows instead of benchmarks/results")

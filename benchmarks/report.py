@@ -1,20 +1,38 @@
-"""Results as Markdown: `python benchmarks/report.py [--readme] [results/*.jsonl]`, a table for each machine.
+"""Results as Markdown: `python benchmarks/report.py [--readme] [results/*.jsonl]`, the newest file by default.
 
-Prints the tables; with --readme writes them into README.md, between the markers.
+Prints the bars, the cases they are about and every case that ours loses; with --readme writes that into README.md,
+between the markers. Beside each file of rows it writes all of them as tables (.md) and a picture of the speed (.svg).
 """
 
 import argparse
 from pathlib import Path
 
+import bars
+import plot
 import rows
+from words import FLOORS, column, megabytes, milliseconds, plain, share, times, title
 
 OURS = "crossmodal_fast"
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 START, END = "<!-- benchmark table -->", "<!-- end -->"
 LEGEND = """\
 First our own time, then every other contender's time divided by it, both from the same rounds: **bold where ours is
 slower**. In brackets the worst relative error against float64 and the wrong neighbours, if any, in a sample of rows.
-Bare GEMM is no answer: the product of the two matrices alone."""
+Bare GEMM and bare read are no answers: the product of the two matrices alone, and reading our codes once."""
+DETAILS = {
+    "median": lambda row: milliseconds(row["ms"]),
+    "spread": lambda row: share(row["spread"]),
+    "times ours": lambda row: "" if row["ratio"] is None else times(row["ratio"]),
+    "GFLOP/s": lambda row: plain(row.get("gflops"), ".1f"),
+    "of FMA peak": lambda row: share(row.get("share_of_peak")),
+    "of read bandwidth": lambda row: share(row.get("share_of_bandwidth")),
+    "memory": lambda row: megabytes(row.get("memory")),
+    "wrong": lambda row: plain(row["wrong"], "d"),
+    "error": lambda row: plain(row["error"], ".0e"),
+    "ran": lambda row: " ".join(filter(None, [row.get("ran"), row.get("precision")])),
+    "candidates": lambda row: plain(row.get("candidates"), ".1f"),
+}
 
 
 def table(found):
@@ -29,18 +47,6 @@ def table(found):
     return "\n".join(lines)
 
 
-def column(row):
-    return " ".join(filter(None, [row["contender"], row["backend"]]))
-
-
-def title(operation, data, m, n, d, k, maps):
-    if operation == "transfer":
-        shape = f"{m:,} rows, {d:,} to {n:,} features" + (f", {maps} maps" if maps else "")
-    else:
-        shape = " x ".join(f"{size:,}" for size in (m, n, d) if size) + (f", k = {k}" if k else "")
-    return f"`{operation}` {shape}" + ("" if data == "normal" else f", {data}")
-
-
 def cell(row):
     if "skipped" in row:
         return "–"
@@ -50,13 +56,26 @@ def cell(row):
     return time + (f" ({', '.join(notes)})" if notes else "")
 
 
-def milliseconds(value):
-    return f"{value:,.0f} ms" if value >= 10 else f"{value:.2g} ms"
+def details(found):
+    """Markdown: a line for each row that was timed, with all that was measured."""
+    lines = [
+        "| " + " | ".join(["case", "contender", *DETAILS]) + " |",
+        "|---|---" + "|---:" * len(DETAILS) + "|",
+    ]
+    for row in found:
+        if "skipped" not in row:
+            written = [title(*rows.shape(row)), column(row), *(write(row) for write in DETAILS.values())]
+            lines.append("| " + " | ".join(written) + " |")
+    return "\n".join(lines)
 
 
-def times(ratio):
-    text = f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.2g}x"
-    return f"**{text}**" if ratio < 1 else text
+def losses(found):
+    """Every case in which a contender with an answer was faster than ours, and by how much."""
+    lost = {}
+    for row in found:
+        if "skipped" not in row and row["contender"] not in (OURS, *FLOORS) and row["ratio"] < 1:
+            lost.setdefault(title(*rows.shape(row)), []).append(f"{column(row)} {times(row['ratio'])}")
+    return [f"- {case}: {', '.join(names)}" for case, names in lost.items()]
 
 
 def skipped(found):
@@ -72,22 +91,59 @@ def skipped(found):
     return [f"- {reason}" + (f" ({'; '.join(cases)})" if cases else "") for reason, cases in reasons.items()]
 
 
+def machines(found):
+    """[rows of a machine]."""
+    names = dict.fromkeys(rows.slug(row["machine"]) for row in found)
+    return [[row for row in found if rows.slug(row["machine"]) == name] for name in names]
+
+
+def circumstances(found):
+    """Where, when and how well measured, in words."""
+    facts, last = found[0]["machine"], max(found, key=lambda row: row["date"])
+    timed = [row for row in found if "skipped" not in row]
+    rounds = [row["rounds"] for row in timed]
+    disturbed = max((row["others"] or 0.0 for row in timed), default=0.0)
+    peaks = [row["peak_gflops"] for row in timed if "peak_gflops" in row]
+    peak = f", {max(peaks):.0f} GFLOP/s of float32 multiply-adds" if peaks else ""
+    peers = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
+    return (
+        f"{facts['cpu']}, {facts['cores']} cores, {facts['simd']}{peak}, {facts['blas']}, Python {facts['python']}; "
+        f"{peers}; {last['date']}, commit {last['commit']}. float32, medians of {min(rounds)} to {max(rounds)} "
+        f"rounds; other processes took up to {disturbed:.0%} of the cores meanwhile."
+    )
+
+
+def arrays_of(found):
+    """The rows without those of fresh processes, which have a time and no contender."""
+    return [row for row in found if row["n"]]
+
+
 def report(found):
-    """Markdown of all rows: for each machine where and when, the table, the legend, who was left out."""
+    """Markdown of the cases of the bars and of those lost: for each machine where and when, bars, table, losses."""
     sections = []
-    for machine in dict.fromkeys(rows.slug(row["machine"]) for row in found):
-        here = [row for row in found if rows.slug(row["machine"]) == machine]
-        facts, last = here[0]["machine"], max(here, key=lambda row: row["date"])
-        timed = [row for row in here if "skipped" not in row]
-        rounds = [row["rounds"] for row in timed]
-        disturbed = max(row["others"] for row in timed)
-        peers = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
-        sections.append(
-            f"{facts['cpu']}, {facts['cores']} cores, {facts['simd']}, {facts['blas']}, Python {facts['python']}; "
-            f"{peers}; {last['date']}, commit {last['commit']}. float32, medians of {min(rounds)} to {max(rounds)} "
-            f"rounds; other processes took up to {disturbed:.0%} of the cores meanwhile.\n\n"
-            f"{table(here)}\n\n{LEGEND}\n" + "\n".join(["", *skipped(here)])
-        )
+    for here in machines(found):
+        judged = {row_bar.case for row_bar in bars.BARS}
+        shown = [row for row in arrays_of(here) if bars.case_of(row) in judged]
+        parts = [circumstances(here)]
+        parts += [bars.table(here)] if shown else []
+        parts += [table(shown or arrays_of(here)), LEGEND]
+        lost = losses(arrays_of(here))
+        parts += ["\n".join(["Where ours is slower than another answer:", "", *lost])] if lost else []
+        left_out = skipped(shown or here)
+        parts += ["\n".join(left_out)] if left_out else []
+        sections.append("\n\n".join(parts))
+    return "\n\n".join(sections).rstrip() + "\n"
+
+
+def full(found):
+    """Markdown of all rows."""
+    sections = ["# Benchmark results"]
+    for here in machines(found):
+        arrays = arrays_of(here)
+        sections += [circumstances(here), "## Bars", bars.table(here)]
+        for operation in dict.fromkeys(row["operation"] for row in arrays):
+            sections += [f"## {operation}", table([row for row in arrays if row["operation"] == operation])]
+        sections += [LEGEND, "## Every row", details(here), "## Left out", "\n".join(skipped(here))]
     return "\n\n".join(sections).rstrip() + "\n"
 
 
@@ -100,15 +156,33 @@ def inserted(text, tables):
     return f"{before}{START}\n{tables}{END}{after}"
 
 
+def written_beside(path, found):
+    """Write the tables and the picture of a file of rows; Markdown that shows them, seen from the README."""
+    path.with_suffix(".md").write_text(full(found), encoding="utf-8")
+    drawn = plot.draw(arrays_of(found), path.with_suffix(".svg"))
+    base = path.resolve().relative_to(ROOT).with_suffix("") if path.resolve().is_relative_to(ROOT) else path.stem
+    picture = f"![Speed against size, beside the peers]({base}.svg)\n\n" if drawn else ""
+    return f"{picture}[Every row]({base}.md)\n"
+
+
+def newest(paths):
+    """The file with the latest date in its name."""
+    return sorted(paths, key=lambda path: path.stem[-len("2026-01-01") :])[-1:]
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", nargs="*", type=Path, help="files of rows; all of benchmarks/results by default")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument(
+        "results", nargs="*", type=Path, help="files of rows; the newest in benchmarks/results by default"
+    )
+    parser.add_argument("--readme", action="store_true", help="write the bars and the tables into README.md")
     chosen = parser.parse_args(arguments)
-    found = rows.read(chosen.results or sorted(rows.FOLDER.glob("*.jsonl")))
-    if not found:
+    paths = chosen.results or newest(rows.FOLDER.glob("*.jsonl"))
+    found = {path: rows.read([path]) for path in paths}
+    if not any(found.values()):
         raise SystemExit("benchmarks/results has no rows yet; `make bench` writes them")
-    tables = report(found)
+    parts = [report(part) + "\n" + written_beside(path, part) for path, part in found.items() if part]
+    tables = "\n".join(parts)
     if chosen.readme:
         README.write_text(inserted(README.read_text(encoding="utf-8"), tables), encoding="utf-8")
     else:

@@ -15,8 +15,13 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 FOLDER = Path(__file__).parent / "results"
-LIBRARIES = ("crossmodal-fast", "numpy", "numba", "scipy", "scikit-learn", "faiss-cpu", "torch")
+LIBRARIES = (
+    "crossmodal-fast", "numpy", "numba", "llvmlite", "scipy", "scikit-learn", "faiss-cpu", "torch", "numkong",
+    "usearch",
+)  # fmt: skip
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+WITHOUT_FMA = {"generic", "katmai", "core2", "penryn", "nehalem", "sandybridge", "prescott", "bulldozer", "barcelona"}
+FMA = re.compile("AVX2|AVX512|X86_V[34]|FMA3")
 DIGITS = 4  # of a measured number: more would be noise
 
 
@@ -88,13 +93,38 @@ def machine():
 
 def blas():
     """NumPy's BLAS and the kind of CPU that it takes this one for, or is told to by OPENBLAS_CORETYPE."""
-    return " ".join(filter(None, map(numpy_blas().get, ("internal_api", "version", "architecture"))))
+    return described_blas(numpy_blas())
+
+
+def described_blas(library):
+    return " ".join(filter(None, map(library.get, ("internal_api", "version", "architecture"))))
 
 
 @cache
 def numpy_blas():
-    """What threadpoolctl says of the BLAS that came with NumPy: the only one loaded so far."""
-    return next((library for library in threadpool_info() if library["user_api"] == "blas"), {})
+    """What threadpoolctl says of the BLAS that came with NumPy, or of the first one loaded; {} if there is none."""
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    return min(found, key=lambda library: "numpy" not in library["filepath"].rpartition("site-packages")[2], default={})
+
+
+def blas_loaded():
+    """{who brought it: the BLAS and the kind of CPU it takes this one for}, for every BLAS in the process by now."""
+    return {
+        Path(library["filepath"]).parent.name.partition(".")[0]: described_blas(library)
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
+    }
+
+
+def blas_doubt(library, simd):
+    """Why NumPy's product would be no fair peer, in words: an OpenBLAS whose kernels are for a CPU without `simd`."""
+    kind = library.get("architecture", "").lower()
+    if library.get("internal_api") != "openblas" or kind not in WITHOUT_FMA or not FMA.search(simd):
+        return None
+    return (
+        f"NumPy's OpenBLAS must use kernels for this CPU, which has {simd}, got those for {kind}; unset "
+        f"OPENBLAS_CORETYPE, or set it to a newer one (Haswell, SkylakeX, Zen)"
+    )
 
 
 def processor():
@@ -122,5 +152,5 @@ def commit():
     """Short name of the commit, with a + where tracked files differ from it; None outside a clone."""
     if not shutil.which("git"):
         return None
-    git = ["git", "-C", str(FOLDER.parent), "describe", "--always", "--dirty=+", "--exclude=*"]
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--exclude=*"]
     return subprocess.run(git, check=False, capture_output=True, text=True).stdout.strip() or None

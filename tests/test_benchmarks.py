@@ -1,44 +1,51 @@
 """The benchmark's own judgement: answers are checked, and can be found wrong; rows become a table. Nothing is timed."""
 
+import contextlib
 import json
 import re
 import socket
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+import crossmodal_fast as cmf
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
 import answers  # noqa: E402
+import bars  # noqa: E402
+import bench  # noqa: E402
 import contenders  # noqa: E402
+import data  # noqa: E402
+import machine  # noqa: E402
+import plot  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
+import shapes  # noqa: E402
+import start  # noqa: E402
 
 SMALL = {"m": 12, "n": 40, "d": 9}  # of every case
-SHRUNK = [replace(case, **SMALL, k=case.k and 3, maps=case.maps and 4) for case in contenders.CASES]
+SHRUNK = [replace(case, **SMALL, k=case.k and 3, maps=case.maps and 4) for case in shapes.SHORT]
 CASES = {f"{case.operation}, {case.data}, {case.maps}": case for case in SHRUNK}
-MEASURED = {
-    "ms",
-    "ms_best",
-    "ms_worst",
-    "spread",
-    "gflops",
-    "ours_ms",
-    "ratio",
-    "rounds",
-    "error",
-    "wrong",
-    "candidates",
-}
+MEASURED = {"ms", "ms_best", "ms_worst", "spread", "ratio", "error", "wrong"}
 GOOD_ENOUGH = 1e-3  # of a peer in float32 on near duplicates; a wrong formula is off by far more
 
 
+def arguments_of(case):
+    try:
+        return data.arguments(case)
+    except shapes.NotTimed as reason:
+        pytest.skip(str(reason))
+
+
 def answer_of(case, prepare, **keywords):
-    return prepare(*contenders.arguments(case), **keywords)()
+    return prepare(*arguments_of(case), **keywords)()
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -56,10 +63,10 @@ CONTESTS = {f"{name}, {peer}": (case, peer) for name, case in CASES.items() for 
 def test_peers_compute_the_same(case, peer):
     try:
         answer = answer_of(case, PEERS[case.operation][peer])
-    except (ImportError, contenders.NotTimed) as reason:
+    except (ImportError, shapes.NotTimed) as reason:
         pytest.skip(str(reason))
     found = answers.quality(case, answer)
-    if case.data == "normal" and found["error"] is not None:
+    if case.data != "near duplicates" and found["error"] is not None:
         assert found["error"] < GOOD_ENOUGH
         assert not found["wrong"]
 
@@ -105,29 +112,114 @@ def test_a_wrong_entry_is_seen(name):
         answers.must_keep_promise(case, answer)
 
 
-def row(contender, **columns):
-    case = CASES["topk, normal, None"]
-    backend = "numpy" if contender == contenders.OURS else None
-    timed = {"ms": 12.5, "ratio": 1.0, "error": 3.2e-8, "wrong": 0, "others": 0.014, "rounds": 7, **columns}
+def row(contender, case=CASES["topk, normal, None"], **columns):
+    backend = "numpy" if contender == shapes.OURS else None
+    timed = {
+        "ms": 12.5,
+        "spread": 0.05,
+        "ratio": 1.0,
+        "ratio_low": 0.9,
+        "ratio_high": 1.1,
+        "error": 3.2e-8,
+        "wrong": 0,
+        "others": 0.014,
+        "rounds": 7,
+        "gflops": 10.0,
+        **columns,
+    }
     return rows.described(case, contender, backend, "call") | (columns if "skipped" in columns else timed)
+
+
+def tables(text):
+    return [line for line in text.splitlines() if line.startswith("|")]
 
 
 def test_the_table_shows_losses_wrong_neighbours_and_who_is_missing():
     text = report.report(
         [
             row("FAISS", ratio=0.643, wrong=3),
-            row(contenders.OURS),
+            row(shapes.OURS),
+            row("bare GEMM", ratio=0.5, error=None, wrong=None),
             row("SciPy", ratio=47.11, error=None, wrong=None),
             row("torch cdist", skipped="No module named 'torch'"),
         ]
     )
-    assert [line for line in text.splitlines() if line.startswith("|")] == [
-        "|  | crossmodal_fast numpy | FAISS | SciPy |",
-        "|---|---:|---:|---:|",
-        "| `topk` 12 x 40 x 9, k = 3 | 12 ms (3e-08) | **0.64x** (3e-08, 3 wrong) | 47x |",
+    assert tables(text) == [
+        "|  | crossmodal_fast numpy | FAISS | bare GEMM | SciPy |",
+        "|---|---:|---:|---:|---:|",
+        "| `topk` 12 x 40 x 9, k = 3 | 12 ms (3e-08) | **0.64x** (3e-08, 3 wrong) | **0.5x** | 47x |",
     ]
     assert "medians of 7 to 7 rounds; other processes took up to 1% of the cores" in text
     assert "- torch cdist: No module named 'torch'" in text.splitlines()
+    assert "- `topk` 12 x 40 x 9, k = 3: FAISS **0.64x**" in text.splitlines()
+
+
+def test_bars_are_met_missed_or_not_measured():
+    wide = [row("FAISS", shapes.WIDE, ratio=1.7), row("bare GEMM", shapes.WIDE, ratio=1.19)]
+    found = [
+        *wide,
+        row("scikit-learn", shapes.PAIRS[0], skipped="not here"),
+        row(shapes.OURS, shapes.IMPORT, ms=250.0, ratio=None),
+        row(shapes.OURS, shapes.FIRST_CALLS["numba", "cold"], ms=4001.0, ratio=None),
+    ]
+    words = {(bar.case, bar.contender): word for bar, _, word in bars.verdicts(found)}
+    assert words[shapes.WIDE, "FAISS"] == bars.MET
+    assert words[shapes.WIDE, "bare GEMM"] == bars.MISSED
+    assert words[shapes.PAIRS[0], "scikit-learn"] == bars.UNKNOWN
+    assert words[shapes.IMPORT, shapes.OURS] == bars.MET
+    assert words[shapes.FIRST_CALLS["numba", "cold"], shapes.OURS] == bars.MISSED
+    assert list(words.values()).count(bars.UNKNOWN) == len(shapes.BARS) - 4
+    text = report.report(found)
+    for line in (
+        "| large batch: `topk` 2,000 x 100,000 x 768, k = 10 | bare GEMM | 1.2x | 1.19x (0.9 to 1.1) | **missed** |",
+        "| distances: `pairwise_distances` 1,000 x 10,000 x 256 | scikit-learn | 1.5x | not here | not measured |",
+        "| import, beyond NumPy |  | 0.25 s | 250 ms | met |",
+    ):
+        assert line in tables(text)
+
+
+def test_every_row_is_in_the_full_tables():
+    text = report.full(
+        [row(shapes.OURS, ran="numba", precision="int16", candidates=10.25, memory=123456), row("FAISS")]
+    )
+    of = [line for line in tables(text) if line.startswith("| `topk` 12 x 40 x 9, k = 3 | crossmodal_fast numpy")]
+    assert of == [
+        "| `topk` 12 x 40 x 9, k = 3 | crossmodal_fast numpy | 12 ms | 5% | 1x | 10.0 |  |  | 0.1 MB | 0 | 3e-08 "
+        "| numba int16 | 10.2 |"
+    ]
+    assert sum("k = 3 | FAISS |" in line for line in tables(text)) == 1
+
+
+def test_the_newest_file_is_reported_with_tables_and_a_picture_beside_it(tmp_path, capsys):
+    found = [
+        row(name, shapes.search(m, 100_000, 256), gflops=speed * m)
+        for name, speed in ((shapes.OURS, 2.0), ("FAISS", 1.0))
+        for m in (1, 16)
+    ]
+    for name in ("b-2026-01-02", "a-2026-01-03"):
+        rows_text = "".join(json.dumps(part) + "\n" for part in found)
+        (tmp_path / f"{name}.jsonl").write_text(rows_text, encoding="utf-8")
+    (newest,) = report.newest(tmp_path.glob("*.jsonl"))
+    assert newest.name == "a-2026-01-03.jsonl"
+    report.main([str(newest)])
+    assert "[Every row](a-2026-01-03.md)" in capsys.readouterr().out
+    assert report.table(found).splitlines()[2] in newest.with_suffix(".md").read_text(encoding="utf-8")
+    assert newest.with_suffix(".svg").stat().st_size < 200_000
+    assert not newest.with_name("b-2026-01-02.md").exists()
+
+
+def test_the_picture_has_a_line_for_each_contender_along_each_size():
+    found = [row(shapes.OURS, case, gflops=float(case.m)) for case in shapes.SHORT if case.k]
+    found += [row("bare read", shapes.SINGLE), row("FAISS", shapes.SINGLE, skipped="why")]
+    sizes = {axis: plot.series(found, axis, fixed) for axis, (_, fixed) in plot.PANELS.items()}
+    ours = {axis: [size for size, _ in lines["crossmodal_fast numpy"]] for axis, lines in sizes.items()}
+    assert ours == {
+        "m": [1, 16, 64, 200, 2000],
+        "d": [64, 128, 256, 384, 768, 1024],
+        "k": [1, 10, 100, 1000],
+        "n": [10_000, 100_000, 1_000_000],
+    }
+    assert all(lines.keys() == {"crossmodal_fast numpy"} for lines in sizes.values())
 
 
 def test_a_later_row_takes_the_place_of_an_earlier_one(tmp_path):
@@ -147,12 +239,186 @@ def test_recorded_rows_are_complete_and_say_nothing_about_the_machine_but_its_ki
     paths = sorted(rows.FOLDER.glob("*.jsonl"))
     known = set(rows.described(CASES["topk, normal, None"], "FAISS", None, "call"))
     for found in rows.read(paths):
-        measured = (
-            {"skipped"} if "skipped" in found else {"ms", "ms_best", "ms_worst", "spread", "ratio", "error", "wrong"}
-        )
+        measured = {"skipped"} if "skipped" in found else MEASURED
         assert known | measured <= found.keys()
-        if found["contender"] == contenders.OURS and "skipped" not in found:
+        if found["contender"] == shapes.OURS and "skipped" not in found:
             assert found["wrong"] in (0, None)
     text = "".join(path.read_text(encoding="utf-8") for path in paths)
     assert socket.gethostname() not in text
     assert not re.search(r"(?<![\w.])/\w", text)
+
+
+def test_the_short_run_covers_every_size_and_the_full_one_all_of_them():
+    searches = [case for case in shapes.SHORT if case.k and case.operation != "topk_both"]
+    for name, sizes in {
+        "m": {1, 16, 64, 200, 2000, 10_000},
+        "n": {10_000, 100_000, 1_000_000},
+        "d": {64, 128, 256, 384, 768, 1024},
+        "k": {1, 10, 100, 1000},
+    }.items():
+        assert sizes <= {getattr(case, name) for case in searches}
+    assert len(shapes.CROSSED) == 6 * 4 * (2 * 6 + 1)  # a million rows have 128 features only
+    assert {*shapes.SHORT, *shapes.CROSSED} == {*shapes.FULL}
+    assert len({case.name for case in shapes.FULL}) == len(shapes.FULL)
+
+
+def test_every_bar_is_in_the_short_run():
+    for bar in shapes.BARS:
+        if bar.contender == shapes.OURS:
+            assert bar.case in bench.STARTS
+        else:
+            assert bar.case in shapes.SHORT
+            assert bar.contender in PEERS[bar.case.operation]
+
+
+def test_copies_of_sentences_lie_near_their_originals_and_no_query_has_one():
+    case = replace(shapes.SENTENCES, m=100, n=20_200)
+    x, y, _ = arguments_of(case)
+    originals = 20_000 - case.m
+    apart = np.linalg.norm(y[: case.n - originals] - y[originals:], axis=1)  # two copies of one sentence
+    assert np.allclose(np.linalg.norm(y, axis=1), 1, atol=1e-5)
+    assert 0.8 < np.median(apart) / (2**0.5 * data.NOISE) < 1.2
+    assert np.median(np.linalg.norm(x[0] - y, axis=1)) > 1
+
+
+def test_the_peak_is_of_multiply_adds_in_registers():
+    totals = np.arange(machine.ACCUMULATORS, dtype=np.float32)
+    for _ in range(4):
+        totals = totals / 2 + np.float32(0.5)
+    assert machine.many_multiply_adds(4, np.float32(0.5)) == totals.sum()
+    assembly = "".join(machine.many_multiply_adds.inspect_asm().values())
+    assert len(re.findall(r"vfmadd|fmla", assembly)) >= machine.ACCUMULATORS
+    assert 0.1 < machine.peak_gflops() < 1e6
+
+
+def test_a_reader_reads_every_word():
+    words = np.arange(1000)
+    assert machine.total(words, 1) == words.sum()
+    assert machine.total(words, 2) == words.sum() + (words ^ 1).sum()
+    assert machine.reader(words)() is None
+    assert machine.read_gbs(1 << 20) > 0
+
+
+@pytest.mark.skipif(not machine.CLEAR.exists(), reason="only Linux tells the peak of the memory")
+def test_the_memory_of_a_call_is_seen_again_when_it_is_called_again():
+    found = {}
+    for _ in range(2):
+        with machine.peak_memory(found):
+            np.ones(5_000_000)
+        assert found["memory"] == pytest.approx(4e7, rel=0.1)
+    with machine.peak_memory(found):
+        pass
+    assert found["memory"] < 1e6
+
+
+@pytest.mark.parametrize(
+    ("library", "simd", "doubtful"),
+    [
+        ({"internal_api": "openblas", "architecture": "Prescott"}, "AVX512_ICL", True),
+        ({"internal_api": "openblas", "architecture": "Nehalem"}, "X86_V3", True),
+        ({"internal_api": "openblas", "architecture": "Haswell"}, "AVX512_ICL", False),
+        ({"internal_api": "openblas", "architecture": "Nehalem"}, "SSE42", False),
+        ({"internal_api": "mkl"}, "X86_V3", False),
+        ({}, "NEON", False),
+    ],
+)
+def test_a_blas_for_an_older_cpu_is_refused(library, simd, doubtful):
+    sentence = rows.blas_doubt(library, simd)
+    assert (sentence is not None) == doubtful
+    if doubtful:
+        assert sentence.startswith(f"NumPy's OpenBLAS must use kernels for this CPU, which has {simd}, got those for ")
+
+
+def test_the_tuned_threshold_is_put_back():
+    faiss = pytest.importorskip("faiss")
+    import peers
+
+    default = faiss.cvar.distance_compute_blas_threshold
+    seen = []
+
+    def prepare(x, y, k):
+        def call():
+            seen.append(faiss.cvar.distance_compute_blas_threshold)
+            time.sleep(0.02 if seen[-1] else 0)
+
+        return call
+
+    x = np.zeros((2, 3), np.float32)
+    peers.tuned(prepare, x, x, 1)()
+    assert seen == [peers.ALWAYS_BLAS] * 2 + [peers.NEVER_BLAS] * 2 + [peers.ALWAYS_BLAS]
+    assert faiss.cvar.distance_compute_blas_threshold == default
+    with pytest.raises(shapes.NotTimed, match="takes the better way here"):
+        peers.tuned(prepare, np.zeros((default, 1), np.float32), x, 1)  # BLAS by default
+
+
+def test_slow_calls_are_foretold():
+    case = shapes.search(1600, 10, 4)
+
+    def prepare(x, y, k):
+        return lambda: time.sleep(0.001 * len(x))
+
+    with pytest.raises(shapes.NotTimed, match=r"a call would take [12] s, foretold by 16 of the queries"):
+        bench.foretell(case, "SciPy", prepare, data.arguments(case), slowest=0.5)
+    bench.foretell(case, "SciPy", prepare, data.arguments(case), slowest=60)
+    bench.foretell(case, "FAISS", prepare, data.arguments(case), slowest=0.5)
+
+
+def test_a_fresh_process_tells_its_seconds_and_who_cannot_run():
+    assert 0 < start.import_seconds() < 60
+    with start.first_call("numpy", "cold") as seconds:
+        assert 0 < seconds() < 60
+    with pytest.raises(shapes.NotTimed, match="BackendUnavailable: topk cannot run with backend='cuda'"):
+        start.measured("cuda", "")
+
+
+class Stopwatch:
+    """What bench.py uses of pytest-benchmark."""
+
+    enabled = True
+
+    def pedantic(self, call, setup, rounds):
+        self.data = []
+        for _ in range(rounds):
+            setup()
+            began = time.perf_counter()
+            call()
+            self.data.append(time.perf_counter() - began)
+
+    @property
+    def stats(self):
+        return SimpleNamespace(stats=self)
+
+
+def run(entry, request):
+    with contextlib.suppress(pytest.skip.Exception):
+        bench.test_speed(Stopwatch(), entry, request)
+
+
+def test_a_run_records_complete_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "FOLDER", tmp_path)
+    request = SimpleNamespace(config=SimpleNamespace(getoption={"--full": False}.get))
+    case = CASES["Gallery.topk, normal, None"]
+    for contender, backend in ((shapes.OURS, "numpy"), ("NumPy", None), (shapes.OURS, "cuda")):
+        run((case, contender, backend), request)
+    ours, peer, missing = rows.read(tmp_path.glob("*.jsonl"))
+    assert missing["skipped"].startswith("topk cannot run with backend='cuda'")
+    everything = MEASURED | {"gflops", "share_of_peak", "share_of_bandwidth", "memory", "blas", "rounds", "others"}
+    for found in (ours, peer):
+        assert everything <= found.keys()
+        assert found["wrong"] == 0
+        assert found["error"] < 1e-6
+        assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
+        assert found["rounds"] == bench.MOST_ROUNDS
+    assert (ours["ran"], ours["precision"], peer["ran"]) == ("numpy", "float32", None)
+    assert ours["candidates"] >= case.k
+
+
+def test_a_wrong_answer_of_ours_is_never_timed(monkeypatch):
+    case = replace(CASES["topk, normal, None"], m=11)
+
+    def spoiled(x, y, k, backend):
+        return lambda: farther(cmf.topk(x, y, k))
+
+    monkeypatch.setitem(bench.OUR_CALLS, "topk", spoiled)
+    with pytest.raises(AssertionError, match="distance at"):
+        bench.our_call(case)

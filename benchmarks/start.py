@@ -1,0 +1,56 @@
+"""What a fresh process waits for: the import, and the first call on each path. Seconds, from processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from itertools import count
+
+from shapes import NotTimed
+
+CACHE = "CROSSMODAL_FAST_CACHE_DIR"
+SCRIPT = """
+import json, sys, time
+import numpy
+x, y = numpy.random.default_rng(0).standard_normal((2, 500, 64), dtype="float32")
+began = time.perf_counter()
+import crossmodal_fast
+imported = time.perf_counter()
+heavy = sorted({"numba", "cupy"} & set(sys.modules))
+if sys.argv[1] != "none":
+    crossmodal_fast.topk(x, y, 10, backend=sys.argv[1])
+called = time.perf_counter()
+print(json.dumps({"import": imported - began, "call": called - imported, "heavy": heavy}))
+"""
+
+
+def measured(backend, cache):
+    """Seconds of `import crossmodal_fast` after NumPy's and of the first `topk` after that, 500 x 500 x 64."""
+    environment = os.environ | {CACHE: cache}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, backend], env=environment, check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        *_, sentence = done.stderr.strip().splitlines()
+        raise NotTimed(sentence) if "BackendUnavailable" in sentence else RuntimeError(done.stderr)
+    return json.loads(done.stdout)
+
+
+def import_seconds():
+    """Seconds of the import alone, which must load no compiler."""
+    found = measured("none", "")
+    if found["heavy"]:
+        raise AssertionError(f"the import must load neither numba nor cupy, got {', '.join(found['heavy'])}")
+    return found["import"]
+
+
+@contextmanager
+def first_call(backend, state):
+    """The function that gives seconds of the first call, its imports and compilations included."""
+    with tempfile.TemporaryDirectory() as folder:
+        if state == "warm":
+            measured(backend, folder)
+        tried = count()
+        yield lambda: measured(backend, folder if state == "warm" else os.path.join(folder, str(next(tried))))["call"]
