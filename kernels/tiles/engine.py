@@ -33,6 +33,7 @@ QUERY_BYTES = 160 << 10  # of query codes in one job: a third of an L2 of 512 Ki
 GALLERY_BYTES = 1 << 24  # of codes made and swept while they are in L3
 MASK_BYTES = 1 << 22  # of a mask (m, n) that a job reads at once
 JOBS_PER_THREAD = 4  # so that nobody waits long for the last
+OVERHEAD = 1 << 18  # of objects and temporaries whatever the sizes
 ROW_BYTES = 128  # numbers beside the codes of a row
 PRECISIONS = ("int8", "int16", "float32", "float64")
 NOBODY, EVERYBODY = np.empty(0, np.int64), np.empty((0, 0), bool)
@@ -139,9 +140,11 @@ class Search:
             return queries * (code + ROW_BYTES + ranges * keeper.per_query())
 
         least_piece = max(LEAST_PIECE, 128 * d)
-        while (room := self.max_bytes - keeper.fixed() - scratch * self.piece) < held(height) + width * per_row:
+        while (room := self.max_bytes - OVERHEAD - keeper.fixed() - scratch * self.piece) < held(
+            height
+        ) + width * per_row:
             if self.piece <= least_piece:
-                needed = keeper.fixed() + scratch * least_piece + held(height) + width * per_row
+                needed = OVERHEAD + keeper.fixed() + scratch * least_piece + held(height) + width * per_row
                 raise ValueError(f"max_bytes must be at least {needed} for d={d} and {keeper}, got {self.max_bytes}")
             self.piece = max(least_piece, self.piece // 2)
         queries, wanted = -(-max(m, 1) // height) * height, min(whole, max(width * per_row, room // 2))
