@@ -32,6 +32,7 @@ LEAST_PIECE = 1 << 15  # of rows that one job encodes or settles
 QUERY_BYTES = 160 << 10  # of query codes in one job: a third of an L2 of 512 KiB
 GALLERY_BYTES = 1 << 24  # of codes made and swept while they are in L3
 MASK_BYTES = 1 << 22  # of a mask (m, n) that a job reads at once
+CALL_WORK = 1 << 31  # multiply-adds between two looks at Ctrl-C: 50 ms, more where many pairs reach their limit
 JOBS_PER_THREAD = 4  # so that nobody waits long for the last
 OVERHEAD = 1 << 18  # of objects and temporaries whatever the sizes
 ROW_BYTES = 128  # numbers beside the codes of a row
@@ -179,7 +180,9 @@ class Search:
     def _sweep(self, keeper, x, y, shares, first, left):
         ranges, step = shares
         kernel, total = keeper.kernel(self.kind, self.machine), y.codes.shape[0]
-        share, most = -(-total // ranges), self._job_panels()
+        share = -(-total // ranges)
+        work = share * self.width * self.height * self.x.shape[1]
+        most = max(1, min(self._job_panels(), CALL_WORK // work))
         masked = self.filters.mask is not None and len(self.filters.mask.shape) == 2
         if masked:
             most = max(1, self.piece // (self.height * share * self.width))
