@@ -8,7 +8,7 @@ from . import _dispatch, _operations
 def warmup() -> None:
     """Run every operation once on a few rows, by every backend that is ready: imports, threads and compilations.
 
-    On Numba 10 s and more the first time on a machine, when kernels are compiled and kept; under 2 s afterwards.
+    On Numba the first time on a machine takes longest: kernels are compiled and kept.
     """
     rows = np.eye(2, 8, dtype=np.float32)
     for backend in (name for name, state in _dispatch.backends().items() if state == "ready"):

@@ -1,7 +1,7 @@
 """What a call must hold before "auto" gives it to Numba: asked before a file that imports Numba is.
 
-Less takes NumPy less time than Numba's import (0.3 s and more, once), the first load of a kernel (0.1 s) or what a call
-costs whatever its size (1 ms).
+Less should take NumPy less time than Numba's import, the first load of a kernel, or what a call costs at any size. The
+sizes are estimates: where the two really cross has not been measured.
 """
 
 import sys
