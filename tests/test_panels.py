@@ -5,19 +5,18 @@ import pytest
 
 from crossmodal_fast.kernels.tiles import panels, simd
 
-SIGNS = np.int32(-0x7F7F7F80)
 KINDS = sorted(simd.KINDS)
 REALS = ["float32", "float64"]
 
 
-def encoded(rows, name, centre=None, own_mean=False, unit=0.0, whole=False, width=16, first=0, flip=0, total_rows=None):
+def encoded(rows, name, centre=None, own_mean=False, unit=0.0, whole=False, width=16, first=0, bump=0, total_rows=None):
     """Panels of rows, and their codes as a matrix."""
     kind = simd.KINDS[name]
     found = panels.empty(total_rows or first + len(rows), rows.shape[1], kind, width)
     words = found.codes.view(np.int32 if kind.exact else found.codes.dtype)[..., 0]
     centre = np.zeros(rows.shape[1], rows.dtype) if centre is None else centre.astype(rows.dtype)
     numbers = found.scale, found.residual, found.norm, found.total
-    panels.encoder(kind)(rows, centre, own_mean, first, np.int32(flip), unit, words, *numbers, whole=whole)
+    panels.encoder(kind)(rows, centre, own_mean, first, np.int32(bump), unit, words, *numbers, whole=whole)
     return found, matrix(found.codes)[first : first + len(rows), : rows.shape[1]]
 
 
@@ -147,7 +146,7 @@ def test_a_constant_row_counts_as_zero_for_correlation(name, real):
 
 
 @pytest.mark.parametrize("real", REALS)
-@pytest.mark.parametrize(("name", "largest"), [("int8", 127), ("int16", 3000)])
+@pytest.mark.parametrize(("name", "largest"), [("int6", 31), ("int8", 127), ("int16", 3000)])
 def test_whole_numbers_are_held_as_they_are(name, largest, real):
     rows = np.random.default_rng(8).integers(-largest, largest + 1, (50, 77)).astype(real)
     for centre in (np.zeros(77), np.full(77, 5.0)):
@@ -162,7 +161,7 @@ def test_whole_numbers_are_held_as_they_are(name, largest, real):
             assert is_bounded(rows[i], centre, False, codes[i], found.scale[i], found.residual[i])
 
 
-@pytest.mark.parametrize("name", ["int8", "int16"])
+@pytest.mark.parametrize("name", ["int6", "int8", "int16"])
 def test_a_broken_promise_of_whole_numbers_costs_precision_only(name):
     rows = (np.random.default_rng(9).standard_normal((20, 60)) * 30).astype(np.float32)
     for centre in (np.zeros(60), np.full(60, 2.0**-30)):
@@ -182,13 +181,13 @@ def test_whole_numbers_too_long_for_int16_keep_their_limit():
 @pytest.mark.parametrize("d", [1, 2, 100, 4097, 70_000, 133_144])
 def test_no_sum_of_products_leaves_int32(d):
     """Of the worst rows: all of one size, or one feature alone."""
-    for name, limit in (("int8", 133_144), ("int16", 10**9)):
+    for name, limit in (("int6", 2**31 // 31**2), ("int8", 133_144), ("int16", 10**9)):
         rows = np.stack([np.ones(d), -np.ones(d), np.eye(1, d)[0], np.random.default_rng(d).standard_normal(d)])
         for factor in (1.0, 3.7, 1 / 3, 1e-25):
             found, codes = encoded((rows * factor).astype(np.float32), name)
             assert (np.isfinite(found.norm[:4]) == (d <= limit)).all()
             assert ((codes.astype(np.int64) ** 2).sum(axis=1) < 2**31).all(), (name, factor)
-            assert np.abs(codes.astype(np.int64)).max() <= (127 if name == "int8" else 32767)
+            assert np.abs(codes.astype(np.int64)).max() <= simd.KINDS[name].largest
 
 
 def test_int8_has_no_codes_for_longer_rows():
@@ -197,7 +196,9 @@ def test_int8_has_no_codes_for_longer_rows():
     assert not codes.any()
 
 
-def test_flipped_signs():
+@pytest.mark.parametrize(("name", "bump"), [("int6", 32), ("int6", 128), ("int8", 128)])
+def test_codes_without_a_sign(name, bump):
     rows = np.random.default_rng(10).standard_normal((6, 30)).astype(np.float32)
-    plain, flipped = (encoded(rows, "int8", width=6, flip=flip)[1] for flip in (0, SIGNS))
-    np.testing.assert_array_equal(flipped.view(np.uint8), (plain.astype(np.int16) + 128).astype(np.uint8))
+    (signed, plain), (unsigned, bumped) = (encoded(rows, name, width=6, bump=number) for number in (0, bump))
+    np.testing.assert_array_equal(bumped.view(np.uint8), (plain.astype(np.int16) + bump).astype(np.uint8))
+    np.testing.assert_array_equal(unsigned.total, signed.total)

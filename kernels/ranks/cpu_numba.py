@@ -2,7 +2,7 @@
 
 Work    blocks of queries x blocks of the gallery; threads share out panels, each counts for itself
 Shapes  x (m, d), y (n, d), row (e,) ascending, positive (e,) -> better, before, equal (e,) int64
-Cost    2 m n d operations in int8 or int16, two compares more for each pair e; scratch at most max_bytes
+Cost    2 m n d operations in int6 to int16, two compares more for each pair e; scratch at most max_bytes
 Sum     canonical (`tiles/canonical.py`); the scan is exact in integers, its rounding inside the bound
 """
 

@@ -1,32 +1,54 @@
 """Which codes a search takes: what the scan costs in each, and the candidates that each leaves.
 
-seconds = m n d / (threads PEAK rate) + m candidates d SETTLE,     candidates = k + spread (n, d)
+seconds of a query and a thread = n d / (PEAK rate) + n / tile slow TILE + near OFFER + candidates d SETTLE
+
+near: rows that reach the threshold while it rises, RISING for each that is left in the end; slow: share of the tiles
+that hold one; candidates: what is left, and the k best.
 """
 
 from . import simd
 
-PEAK = 2.4e10  # multiply-adds a second of one core in float32: AVX2 at 3 GHz, half of its limit
+PEAK = 4.4e10  # multiply-adds a second of one core in float32: AVX2 on Zen 3
 SETTLE = 2e-10  # seconds a feature of a candidate: 0.15 us at d = 768 (2-core Zen, from memory 0.5)
+TILE, OFFER, RISING = 1.5e-7, 1.5e-8, 4  # sentences in int6: 236 were left, 864 offered, in a third of the tiles
 RATES = {  # of the register tiles, in units of float32; measured on AVX2, elsewhere what the instructions give
     "avx512vnni": {"int8": 3.5, "int16": 1.9},
-    "avx512": {"int8": 1.2, "int16": 1.5},
+    "avx512": {"int6": 2.7, "int8": 1.2, "int16": 1.5},
     "avxvnni": {"int8": 3.5, "int16": 1.9},
-    "avx2": {"int8": 1.23, "int16": 1.49},
+    "avx2": {"int6": 2.7, "int8": 1.27, "int16": 1.57},
     "neon": {"int8": 3.5, "int16": 0.8},
     "portable": {"int8": 0.5, "int16": 0.8},
 }
 SPREAD = {"int8": 3.2e-7, "int16": 1.6e-9}  # share of the gallery beyond the k best that white noise leaves, at d = 1;
 # two points, k = 10: in int8 146 of 20,000 rows are left at d = 768 and 29 of 100,000 at d = 64, in int16 10.7 and 10.1
+PROBED = 1 << 32  # multiply-adds from where on a look at the rows is lost in the search
+DOUBT = 2  # the look saw 533 of 108,000 sentences left and 167 of 100,000 normal rows (d = 64); it was 236 and 360
+MOST = {"int6": 1536, "int8": 1024}  # of them in doubt: lists have room for about twice as many
 
 
-def precision(m, n, d, k, k_columns, form):
-    """The codes with the least time for m queries in n rows of d features."""
-    rates = RATES.get(simd.runnable()[0].name, RATES["portable"])
+def worth_a_look(m, n, d, k, k_columns):
+    """Whether the rows should be looked at before the codes are chosen."""
+    return m * n * d >= PROBED and 0 < k < n and not k_columns and "int6" in _rates()
+
+
+def precision(n, d, k, k_columns, shares=None):
+    """The codes with the least time for queries in n rows of d features; `shares` of them left, by kind (probe.py)."""
+    rates, shares, machine = _rates(), shares or {}, simd.runnable()[0]
     if k_columns:  # columns have no room for the candidates of bytes
         rates = {"int16": rates["int16"]}
 
     def seconds(kind):
-        candidates = k + min(n, SPREAD[kind] * n * d**1.5)
-        return m * n * d / (PEAK * rates[kind]) + m * candidates * d * SETTLE
+        noise = min(1.0, SPREAD.get(kind, 1.0) * d**1.5)
+        left = n * (DOUBT * shares[kind] if kind in shares else noise)
+        if left > MOST.get(kind, n):
+            return float("inf")
+        pairs = machine.rows * machine.columns(simd.KINDS[kind])
+        slow = 1 - (1 - min(1.0, RISING * left / n)) ** pairs
+        work = n * d / (PEAK * rates[kind]) + n / pairs * slow * TILE
+        return work + RISING * left * OFFER + (k + left) * d * SETTLE
 
     return min(rates, key=seconds)
+
+
+def _rates():
+    return RATES.get(simd.runnable()[0].name, RATES["portable"])

@@ -22,11 +22,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import canonical, cost, metrics, packed, panels, pool, sides, simd, sweep
+from . import canonical, cost, metrics, packed, panels, pool, probe, sides, simd, sweep
 from .encode import WIDEST
 from .filters import Stats
 
-MANY = 1 << 20  # queries that a prepared gallery is packed for
 LONGEST = 1 << 23  # features for which the encoder's allowances for its sums hold
 LEAST_PIECE = 1 << 15  # of rows that one job encodes or settles
 QUERY_BYTES = 160 << 10  # of query codes in one job: a third of an L2 of 512 KiB
@@ -36,7 +35,7 @@ CALL_WORK = 1 << 31  # multiply-adds between two looks at Ctrl-C: about 50 ms, m
 JOBS_PER_THREAD = 4  # so that nobody waits long for the last
 OVERHEAD = 1 << 18  # of objects and temporaries whatever the sizes
 ROW_BYTES = 128  # numbers beside the codes of a row
-PRECISIONS = ("int8", "int16", "float32", "float64")
+PRECISIONS = tuple(simd.KINDS)
 NOBODY, EVERYBODY = np.empty(0, np.int64), np.empty((0, 0), bool)
 
 
@@ -53,18 +52,18 @@ class Search:
     max_bytes: int
     prepared: object = None
     tick: object = None
-    bounded: bool = True
+    measure: sides.Measure | None = None  # None where every pair needs its canonical value
     reading: threading.Lock = field(default_factory=threading.Lock)  # other stores need not bear two readers
     noting: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def bounded(self):
+        return self.measure is not None
 
     def __post_init__(self):
         self.machine, self.kind = simd.runnable()[0], simd.KINDS[self.precision]
         self.real = sides.REAL[self.precision]
         self.piece = packed.PIECE_BYTES
-        if self.bounded:
-            self.measure = (
-                self.prepared.measured(self.x) if self.prepared else sides.measure(self.metric, self.y, self.x)
-            )
         self.width, self.height = self.machine.columns(self.kind), self.machine.rows
 
     # ----------------------------------------------------------------------------------------------------------- sides
@@ -272,17 +271,22 @@ class Search:
             self.stats.candidates += times * np.bincount(row, minlength=len(self.stats.candidates))
 
 
-def search(x, y, metric, filters, precision, max_bytes, prepared, tick, k=1, k_columns=0):
+def search(x, y, metric, filters, precision, max_bytes, prepared, tick, k=0, k_columns=0):
     """A search as the operations begin one; not `bounded` where every pair needs its canonical value."""
     stats = Stats(np.zeros(len(x), np.int64), np.zeros(len(x), bool))
     bounded = metric.form is not None and not (metric.rooted and filters.bias is not None) and x.shape[1] <= LONGEST
-    if bounded:
-        shape = len(x) if prepared is None else MANY, len(y), x.shape[1]
-        stats.precision = cost.precision(*shape, k, k_columns, metric.form) if precision == "auto" else precision
-        prepared = prepared and prepared.of(stats.precision, lambda rows: packed.pack(rows, metric, stats.precision))
-    else:
-        prepared = None
-    return Search(x, y, metric, filters, stats.precision, stats, max_bytes, prepared, tick, bounded)
+    if not bounded:
+        return Search(x, y, metric, filters, stats.precision, stats, max_bytes, None, tick)
+    n, d, measure, shares = len(y), x.shape[1], None, None
+    if prepared is None:
+        measure = sides.measure(metric, y, x)
+        if precision == "auto" and cost.worth_a_look(len(x), n, d, k, k_columns):
+            shares = probe.shares(x, y, measure, k)
+    stats.precision = cost.precision(n, d, k, k_columns, shares) if precision == "auto" else precision
+    if prepared is not None:
+        prepared = prepared.of(stats.precision, lambda rows: packed.pack(rows, metric, stats.precision))
+        measure = prepared.measured(x)
+    return Search(x, y, metric, filters, stats.precision, stats, max_bytes, prepared, tick, measure)
 
 
 def declines(precision, d):

@@ -328,7 +328,8 @@ def near_best(search, owners, partners, value_ok, index_ok):
             positions = owners[own], partners[block]
             values.visit("offered", x, values.rows(1, partners[block]), positions, (tuple(found), error, ceiling))
         row, column = np.empty((2, int(np.maximum(found.count, 0).sum())), np.int64)
-        size = survivors(found.high, found.where, found.count, found.lows[:, 0].copy(), 0, row, column)
+        floor, high = found.lows[:, 0].copy(), np.empty(len(row))
+        size = survivors(found.high, found.where, found.count, floor, 0, row, column, high)
         row, column = row[:size], column[:size]
         value = pairs(search, owners[own[row]], column)
         search.counted(owners[own[row]])

@@ -14,7 +14,6 @@ import numpy as np
 from . import panels, pool, sides, simd
 
 PIECE_BYTES = 1 << 22  # of rows that one job encodes
-SIGNS = np.int32(-0x7F7F7F80)  # the sign bit of four bytes
 CHUNK_ROWS = 1 << 16  # rows encoded and swept together: 100 MB of int16 codes at d = 768
 
 
@@ -79,7 +78,7 @@ def encoded(rows, start, stop, side, precision, measure, piece, reading):
     width = machine.columns(kind) if side else machine.rows
     found = panels.empty(stop - start, rows.shape[1], kind, width)
     words = found.codes.view(np.int32 if kind.exact else found.codes.dtype)[..., 0]
-    flip = SIGNS if side == 0 and machine.unsigned_x(kind) else np.int32(0)
+    bump = np.int32(0 if side else machine.bump(kind))
     unit = 0.0 if measure.form == "cosine" else measure.units[side]
     dtype = np.dtype(np.float64 if precision == "float64" else rows.dtype)  # its slack has no room for float32 centring
     centre, encoder = measure.centre.astype(dtype), panels.encoder(kind)
@@ -91,7 +90,7 @@ def encoded(rows, start, stop, side, precision, measure, piece, reading):
         with reading:
             block = np.ascontiguousarray(rows.unchecked(first, last), dtype)
         numbers = found.scale, found.residual, found.norm, found.total
-        encoder(block, centre, measure.own_mean, first - start, flip, unit, words, *numbers, whole)
+        encoder(block, centre, measure.own_mean, first - start, bump, unit, words, *numbers, whole)
         if not np.isfinite(found.norm[first - start : last - start]).all():
             odd.append(first)
 

@@ -6,9 +6,9 @@ Cost    3 reads of a row in L1, one write of its codes; scratch two rows
 Sum     norms in float64, what codes leave out in float32, any order: the residual is rounded up by what that can lose
 
 A row v (x less the centre, or less its mean) becomes v ~ scale * codes with |v - scale * codes| <= residual, measured.
-int8 codes fill -127..127. int16 codes have a norm below 2**15.5, so that no partial sum of products can leave int32
-(Cauchy-Schwarz). Float codes are the row over a power of two, or over its norm. A row that its codes cannot hold gets
-the norm NaN and codes of zero.
+int8 codes fill -127..127, int6 codes -31..31, each in a byte. int16 codes have a norm below 2**15.5, so that no
+partial sum of products can leave int32 (Cauchy-Schwarz). Float codes are the row over a power of two, or over its norm.
+A row that its codes cannot hold gets the norm NaN and codes of zero.
 """
 
 import math
@@ -20,8 +20,6 @@ import numpy as np
 from .jit import kernel
 
 REASSOCIATED = {"reassoc", "nsz", "contract"}  # lets a sum use lanes; NaN and infinity keep their meaning
-LARGEST = {"int8": 127.0, "int16": 32767.0}
-WIDEST = {"int8": 2**31 // 127**2}  # features beyond which sums of products may leave int32
 SMALLEST = 2.0**-100  # step of a code whose inverse and whose products float32 still holds
 TINIEST = 2.0**-900  # square of a norm below which squares of the features may be gone
 LARGEST_NORM = 2.0**120  # float32 holds such a row
@@ -41,7 +39,12 @@ class Panels(NamedTuple):
 
 
 def steps_of(d, kind):
-    return -(-d // kind.group)
+    return -(-d // (kind.group * kind.fold)) * kind.fold
+
+
+def widest(kind):
+    """Features beyond which sums of products of bytes may leave int32."""
+    return 2**31 // kind.largest**2 if kind.code == "int8" else math.inf
 
 
 def empty(rows, d, kind, width):
@@ -53,22 +56,23 @@ def empty(rows, d, kind, width):
 
 @cache
 def encoder(kind):
-    """encode(rows, centre, own_mean, first, flip, unit, words, scale, residual, norm, total, whole=False).
+    """encode(rows, centre, own_mean, first, bump, unit, words, scale, residual, norm, total, whole=False).
 
     Fills the places from `first` on of panels of `kind`, given as words [panels, steps, width], from rows of float32 or
-    float64. `whole` promises whole numbers: codes that hold such a row less the centre itself leave the residual 0.
+    float64. `bump` is added to the codes. `whole` promises whole numbers: codes that hold such a row less the centre
+    itself leave the residual 0.
     """
     fill = _filler(kind)
     real = np.float64 if kind.name == "float64" else np.float32
     word = np.int32 if kind.exact else real
 
-    def encode(rows, centre, own_mean, first, flip, unit, words, scale, residual, norm, total, whole=False):
+    def encode(rows, centre, own_mean, first, bump, unit, words, scale, residual, norm, total, whole=False):
         values = np.empty(rows.shape[1] + 1, real)
         codes = np.zeros(words.shape[1] * kind.group, kind.code)  # its end stays zero
         whole = bool(whole and not own_mean and (centre == np.rint(centre)).all())
         centre = centre.astype(np.promote_types(centre.dtype, real))  # in which the difference is taken
         room = values, values.view(np.int32), codes, codes.view(word)
-        fill(rows, centre, own_mean, first, flip, unit, whole, *room, words, scale, residual, norm, total)
+        fill(rows, centre, own_mean, first, bump, unit, whole, *room, words, scale, residual, norm, total)
 
     return encode
 
@@ -79,14 +83,14 @@ def _filler(kind):
     One function without helpers, views or slices: it compiles in a third of the time.
     """
     real = np.float64 if kind.name == "float64" else np.float32
-    exact, largest, widest = kind.exact, LARGEST.get(kind.name, 0.0), float(WIDEST.get(kind.name, np.inf))
+    exact, largest, most = kind.exact, float(kind.largest), float(widest(kind))
     shift, down = real(largest + 1.5), np.int32(largest + 1)  # to positive numbers, which truncation rounds, and back
     rounding, faintest = ROUNDING[np.dtype(real).name]
     unsigned = np.int32(0x7FFFFFFF)
 
     @kernel(kind.name, fastmath=REASSOCIATED)
     def encode(
-        rows, centre, own_mean, first, flip, unit, whole, values, bits, codes, row_words, words, scale, residual, norm,
+        rows, centre, own_mean, first, bump, unit, whole, values, bits, codes, row_words, words, scale, residual, norm,
         total,
     ):  # fmt: skip
         d, width = rows.shape[1], words.shape[2]
@@ -122,7 +126,7 @@ def _filler(kind):
                 step = values[d] / largest
                 if largest > 127.0 and length / shortest > step:
                     step = length / shortest
-                held = d <= widest and shortest > 0.0
+                held = d <= most and shortest > 0.0
                 if whole and step <= 1.0:
                     step = 1.0
             if flat:
@@ -137,7 +141,7 @@ def _filler(kind):
                 for c in range(d):
                     scaled = values[c] * inverse
                     code = np.int32(np.int32(scaled + shift) - down)
-                    codes[c] = code
+                    codes[c] = np.int32(code + bump)
                     left = scaled - real(code)
                     lost += left * left
                     count = np.int32(count + code)
@@ -153,6 +157,6 @@ def _filler(kind):
                 residual[at] += root * (d + 2) * 2.0**-52 * (length + abs(mean))
             panel, column = at // width, at % width
             for s in range(row_words.shape[0]):
-                words[panel, s, column] = row_words[s] ^ flip if exact else row_words[s]
+                words[panel, s, column] = row_words[s]
 
     return encode

@@ -39,22 +39,28 @@ def lists(owners, capacity, k, dtype):
 
 
 @part()
+def raise_smallest(heaps, i, value):
+    """Put a value in place of the smallest of heap i."""
+    slot, size = 0, heaps.shape[1]
+    while True:
+        child = 2 * slot + 1
+        if child + 1 < size and heaps[i, child + 1] < heaps[i, child]:
+            child += 1
+        if child >= size or heaps[i, child] >= value:
+            break
+        heaps[i, slot] = heaps[i, child]
+        slot = child
+    heaps[i, slot] = value
+
+
+@part()
 def offer(owners, i, least, most, position):
     """Add a candidate of owner i. An owner whose candidates no bound tells apart is given up."""
     high, where, count, lows = owners
     if not most >= lows[i, 0]:
         return
-    if least > lows[i, 0]:  # in place of the smallest of the heap
-        slot, size = 0, lows.shape[1]
-        while True:
-            child = 2 * slot + 1
-            if child + 1 < size and lows[i, child + 1] < lows[i, child]:
-                child += 1
-            if child >= size or lows[i, child] >= least:
-                break
-            lows[i, slot] = lows[i, child]
-            slot = child
-        lows[i, slot] = least
+    if least > lows[i, 0]:
+        raise_smallest(lows, i, least)
     capacity, kept = high.shape[1], count[i]
     if kept == capacity:
         kept = 0
@@ -137,12 +143,28 @@ def both_selector(kind, machine):
 
 
 @kernel()
-def survivors(high, where, count, floor, first_row, owner_p, partner_p):
+def survivors(high, where, count, floor, first_row, owner_p, partner_p, high_p):
     """Write the candidates that reach their owner's floor; returns how many. Owners given up have none."""
     size = 0
     for i in range(floor.shape[0]):
         for slot in range(count[i]):
             if high[i, slot] >= floor[i]:
-                owner_p[size], partner_p[size] = first_row + i, where[i, slot]
+                owner_p[size], partner_p[size], high_p[size] = first_row + i, where[i, slot], high[i, slot]
                 size += 1
     return size
+
+
+@kernel()
+def leading(owner_p, high_p, heap, leads_p):
+    """Mark the candidates whose upper bound is among the k largest of their owner; owners ascend, heap (1, k)."""
+    first = 0
+    while first < owner_p.shape[0]:
+        last = first
+        heap[:] = -np.inf
+        while last < owner_p.shape[0] and owner_p[last] == owner_p[first]:
+            if high_p[last] > heap[0, 0]:
+                raise_smallest(heap, 0, high_p[last])
+            last += 1
+        for at in range(first, last):
+            leads_p[at] = high_p[at] >= heap[0, 0]
+        first = last

@@ -21,7 +21,7 @@ from .sweep import Side
 
 SAFE_BITS = 36  # norms within 2**-36 .. 2**36 of the unit: c o, up to 2**(3 * 36 + 17), is a float32
 LARGE, SELDOM = 64.0, 64  # norms, in units, of rows better compared by canonical value, if no more than one in so many
-REAL = {"int8": np.float32, "int16": np.float32, "float32": np.float32, "float64": np.float64}  # of scores
+REAL = dict.fromkeys(simd.KINDS, np.float32) | {"float64": np.float64}  # of scores
 CENTRED = 2.0**-20  # share of |x|^2 that centring in float32 may cost it, 2 x 2**-24 and room
 SLACK = {np.float32: 2.0**-20, np.float64: 2.0**-49}  # 16 roundings of a score; it takes 10
 
@@ -175,9 +175,7 @@ def columns(panels, measure, precision, rows, bias=None, allowed=None):
         out[:rows] |= ~allowed
     per_row[:, out] = 0
     margin = per_row.reshape(3, -1, width).max(axis=2) * (1 + 2.0**-20)
-    start = np.zeros(len(norm), kind.total)
-    if machine.unsigned_x(kind):
-        start -= 128 * panels.total
+    start = (-machine.bump(kind) * panels.total).astype(kind.total)
     offset, scale = np.where(out, np.inf, offset), np.where(out, 1.0, scale)
     side = Side(panels.codes, start, scale.astype(real), offset.astype(real), margin.astype(real))
     return Columns(side, odd[:rows])

@@ -21,18 +21,22 @@ from numba.extending import intrinsic
 
 BIT, BYTE, SHORT, INT32, INT64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
-SIGN_OF_BYTES = 0x80808080  # flipped in the codes of x where the instruction takes them unsigned
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What is multiplied: `group` codes of `code` fill one lane, which holds a `total`."""
+    """What is multiplied: `group` codes of `code` fill one lane, which holds a `total`.
+
+    Codes are within `largest`. Sums of `fold` steps of them fit in int16, and codes come in so many steps.
+    """
 
     name: str
     code: str
     group: int
     lane: ir.Type
     total: str
+    largest: int = 0
+    fold: int = 1
 
     @property
     def exact(self):
@@ -42,8 +46,9 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("int8", "int8", 4, INT32, "int32"),
-        Kind("int16", "int16", 2, INT32, "int32"),
+        Kind("int6", "int8", 4, INT32, "int32", 31, 8),  # (31 + 32) 31 4 pairs a half lane: 31,248 of 32,767
+        Kind("int8", "int8", 4, INT32, "int32", 127),
+        Kind("int16", "int16", 2, INT32, "int32", 32767),
         Kind("float32", "float32", 1, FLOAT, "float32"),
         Kind("float64", "float64", 1, DOUBLE, "float64"),
     )
@@ -66,9 +71,15 @@ class Machine:
     def lanes(self, kind):
         return self.bits // (64 if kind.lane is DOUBLE else 32)
 
-    def unsigned_x(self, kind):
-        """Whether codes of x go in as code + 128: VNNI multiplies unsigned by signed bytes."""
-        return kind.name == "int8" and self.vnni
+    def bump(self, kind):
+        """What is added to the codes of x where an instruction multiplies unsigned by signed bytes."""
+        if kind.code != "int8" or not (self.vnni or self.folds(kind)):
+            return 0
+        return 128 if self.vnni else kind.largest + 1
+
+    def folds(self, kind):
+        """Whether sums of some steps are kept in int16, which vpmaddubsw gives without saturating."""
+        return kind.fold > 1 and self.name in ("avx512", "avx2")
 
     @property
     def vnni(self):
@@ -133,7 +144,7 @@ class _Emitter:
     # ------------------------------------------------------------------------------------------------- multiply, add
 
     def multiply_add(self, x, y, total):
-        if self.kind.name == "int8":
+        if self.kind.code == "int8":
             return self.bytes_added(x, y, total)
         if self.kind.name == "int16" and self.machine.vnni:
             return self.call(f"llvm.x86.avx512.vpdpwssd.{self.machine.bits}", self.vector, total, x, y)
@@ -143,11 +154,15 @@ class _Emitter:
         return self.call(name, self.vector, x, y, total)
 
     def bytes_added(self, x, y, total):
-        """total + the sum of four products of bytes."""
-        if self.machine.unsigned_x(self.kind):
+        """total + the sum of four products of bytes, or of two in each half lane."""
+        codes = ir.VectorType(BYTE, 4 * self.lanes)
+        if self.machine.folds(self.kind):
+            name = {512: "llvm.x86.avx512.pmaddubs.w.512", 256: "llvm.x86.avx2.pmadd.ub.sw"}[self.machine.bits]
+            operands = (self.builder.bitcast(operand, codes) for operand in (x, y))
+            return self.builder.add(total, self.call(name, total.type, *operands))
+        if self.machine.vnni:
             return self.call(f"llvm.x86.avx512.vpdpbusd.{self.machine.bits}", self.vector, total, x, y)
         if self.machine.name == "neon":
-            codes = ir.VectorType(BYTE, 4 * self.lanes)
             x, y = (self.builder.bitcast(operand, codes) for operand in (x, y))
             return self.call("llvm.aarch64.neon.sdot.v4i32.v16i8", self.vector, total, x, y)
         for half in ("low", "high"):  # as pairs of int16: the even bytes, then the odd ones
@@ -191,23 +206,18 @@ class _Emitter:
 
     def totals(self, x, y, start, start_step, steps):
         """The loop over the steps; rows of `start` lie start_step apart, 0 for one row that all share."""
-        b, rows, columns = self.builder, self.machine.rows, self.machine.columns(self.kind)
-        first = {}
+        b, first = self.builder, {}
         for r, v in self.cells:
             offset = b.add(b.mul(INT64(r), start_step), INT64(v * self.lanes))
             first[r, v] = self.load(start, offset, self.kind.lane)
+        if self.machine.folds(self.kind):
+            return self.folded(x, y, first, steps)
         before, loop, after = b.block, b.append_basic_block("steps"), b.append_basic_block("scored")
         b.branch(loop)
         b.position_at_end(loop)
         step = b.phi(INT64)
         total = {cell: b.phi(self.vector) for cell in self.cells}
-        x_at, y_at = b.mul(step, INT64(rows)), b.mul(step, INT64(columns))
-        panel = [self.load(y, b.add(y_at, INT64(v * self.lanes)), self.kind.lane) for v in range(self.machine.vectors)]
-        result = {}
-        for r in range(rows):
-            value = self.broadcast(x, b.add(x_at, INT64(r)), self.kind.lane)
-            for v in range(self.machine.vectors):
-                result[r, v] = self.multiply_add(value, panel[v], total[r, v])
+        result = self.step(x, y, step, total)
         following = b.add(step, INT64(1))
         step.add_incoming(INT64(0), before)
         step.add_incoming(following, loop)
@@ -217,6 +227,57 @@ class _Emitter:
         b.cbranch(b.icmp_signed("<", following, steps), loop, after)
         b.position_at_end(after)
         return result
+
+    def step(self, x, y, step, total):
+        """The totals with the products of one step."""
+        b, rows, columns = self.builder, self.machine.rows, self.machine.columns(self.kind)
+        x_at, y_at = b.mul(step, INT64(rows)), b.mul(step, INT64(columns))
+        panel = [self.load(y, b.add(y_at, INT64(v * self.lanes)), self.kind.lane) for v in range(self.machine.vectors)]
+        result = {}
+        for r in range(rows):
+            value = self.broadcast(x, b.add(x_at, INT64(r)), self.kind.lane)
+            for v in range(self.machine.vectors):
+                result[r, v] = self.multiply_add(value, panel[v], total[r, v])
+        return result
+
+    def folded(self, x, y, start, steps):
+        """The same where int16 lanes take `fold` steps, a loop in the loop: unrolled, LLVM spills the lanes."""
+        b, lanes = self.builder, ir.VectorType(SHORT, 2 * self.lanes)
+        ones, zeros = (ir.Constant(lanes, [number] * (2 * self.lanes)) for number in (1, 0))
+        before, outer, inner = b.block, b.append_basic_block("folds"), b.append_basic_block("steps")
+        widened, after = b.append_basic_block("widened"), b.append_basic_block("scored")
+        b.branch(outer)
+        b.position_at_end(outer)
+        first = b.phi(INT64)
+        total = {cell: b.phi(self.vector) for cell in self.cells}
+        last = b.add(first, INT64(self.kind.fold))
+        b.branch(inner)
+        b.position_at_end(inner)
+        step = b.phi(INT64)
+        short = {cell: b.phi(lanes) for cell in self.cells}
+        result = self.step(x, y, step, short)
+        following = b.add(step, INT64(1))
+        step.add_incoming(first, outer)
+        step.add_incoming(following, inner)
+        for cell in self.cells:
+            short[cell].add_incoming(zeros, outer)
+            short[cell].add_incoming(result[cell], inner)
+        self.never_unrolled(b.cbranch(b.icmp_signed("<", following, last), inner, widened))
+        b.position_at_end(widened)
+        first.add_incoming(INT64(0), before)
+        first.add_incoming(last, widened)
+        found = {cell: b.add(total[cell], self.pairs(value, ones)) for cell, value in result.items()}
+        for cell in self.cells:
+            total[cell].add_incoming(start[cell], before)
+            total[cell].add_incoming(found[cell], widened)
+        b.cbranch(b.icmp_signed("<", last, steps), outer, after)
+        b.position_at_end(after)
+        return found
+
+    def never_unrolled(self, branch):
+        module = self.builder.module
+        wish = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+        branch.set_metadata("llvm.loop", module.add_metadata([wish]))
 
     def passed(self, total, scale, offset, row, limit):
         """Which scores reach their limit, a vector of bits for each cell."""

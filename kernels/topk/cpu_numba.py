@@ -2,7 +2,7 @@
 
 Work    blocks of queries x blocks of the gallery; threads share out panels, no two write the same list
 Shapes  x (m, d), y (n, d) -> (value (m, k), index (m, k)), and for k_columns > 0 (value (n, k_columns), index)
-Cost    2 m n d operations in int8 or int16, then about 2 d flops for each candidate; scratch at most max_bytes
+Cost    2 m n d operations in int6 to int16, then about 2 d flops for each candidate; scratch at most max_bytes
 Sum     canonical (`tiles/canonical.py`); the scan is exact in integers, its rounding inside the bound
 """
 
@@ -12,10 +12,12 @@ import numpy as np
 
 from ..tiles import canonical, engine, exact, metrics, pool, select
 
-WIDER = {"int8": "int16"}  # for queries whose candidates the codes do not tell apart; beyond, canonical values
+WIDER = {"int6": "int16", "int8": "int16"}  # for queries whose candidates the codes do not tell apart; beyond, values
+PROMISING = 3  # candidates for each of the k best from where on those with the largest bounds are valued first
+FEW = 4  # rows that canonical values settle sooner than the gallery is encoded again
 OWNERS = 64  # whose candidates one job settles
-ROOM = {"int8": 1536, "int16": 128, "float32": 128, "float64": 128}  # candidates of an owner beyond 4 k: white noise
-# leaves 220 of 100,000 rows in int8 and 12 in int16 (k = 10, d = 768)
+ROOM = {"int6": 3072, "int8": 1536, "int16": 128, "float32": 128, "float64": 128}  # candidates of an owner beyond 4 k
+# white noise leaves 220 of 100,000 rows in int8 and 12 in int16 (k = 10, d = 768), sentences 236 of 108,000 in int6
 
 
 def declines(x, y, metric, *, precision, **_):
@@ -113,7 +115,7 @@ class _Best:
         given_up = self._settle(self.rows, odd_rows, self.first, results)
         search.stats.widened[rows[given_up]] = True
         self._merged(rows, ~(odd_rows | given_up), odd, results)
-        if search.precision in WIDER:
+        if search.precision in WIDER and np.count_nonzero(given_up) > FEW:
             self.later.append(rows[given_up])
         else:
             self._merged(rows, given_up, everybody, results, columns=False)
@@ -207,19 +209,31 @@ class _Best:
             floor = np.partition(lows, -k, axis=1)[:, -k]  # the k-th largest lower bound of all
             floor[out[start:stop]] = np.inf
             size = sum(int(np.maximum(part.count[start:stop], 0).sum()) for part in lists)
-            owner, partner, size = np.empty(size, np.int64), np.empty(size, np.int64), 0
+            owner, partner = np.empty(size, np.int64), np.empty(size, np.int64)
+            high, size = np.empty(size, lists[0].high.dtype), 0
             for part in lists:
                 rows = slice(start, stop)
                 size += select.survivors(part.high[rows], part.where[rows], part.count[rows], floor, first + start,
-                                         owner[size:], partner[size:])  # fmt: skip
-            owner, partner = owner[:size], partner[:size]
+                                         owner[size:], partner[size:], high[size:])  # fmt: skip
+            owner, partner, high = owner[:size], partner[:size], high[:size]
             if len(lists) > 1:
                 order = np.argsort(owner, kind="stable")
-                owner, partner = owner[order], partner[order]
-            pairs = (partner, owner) if turned else (owner, partner)
-            value = self.search.values(*pairs)
-            self.search.counted(pairs[0])
-            canonical.best(owner, partner, value, first, *results)
+                owner, partner, high = owner[order], partner[order], high[order]
+            if turned or size < PROMISING * k * (stop - start):
+                self._valued(owner, partner, turned, first, results)
+                return
+            leads = np.empty(size, bool)
+            select.leading(owner, high, np.empty((1, k), high.dtype), leads)
+            self._valued(owner[leads], partner[leads], turned, first, results)
+            limit, _ = self.x.keys(np.arange(start, stop), results[0][start:stop, -1])
+            rest = ~leads & (high >= limit[owner - first - start])
+            self._valued(owner[rest], partner[rest], turned, first, results)
 
         pool.run([lambda start=start: job(start) for start in range(0, count, OWNERS)])
         return given_up
+
+    def _valued(self, owner, partner, turned, first, results):
+        pairs = (partner, owner) if turned else (owner, partner)
+        value = self.search.values(*pairs)
+        self.search.counted(pairs[0])
+        canonical.best(owner, partner, value, first, *results)

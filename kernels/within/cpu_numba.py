@@ -2,7 +2,7 @@
 
 Work    blocks of queries x blocks of the gallery; threads share out panels, each writes its own pairs
 Shapes  x (m, d), y (n, d), radius (m,) -> counts (m,), indices (r,), distances (r,)
-Cost    2 m n d operations in int8 or int16, 2 d flops for each pair kept; scratch at most max_bytes, beside the result
+Cost    2 m n d operations in int6 to int16, 2 d flops for each pair kept; scratch at most max_bytes, beside the result
 Sum     canonical (`tiles/canonical.py`); the scan is exact in integers, its rounding inside the bound
 """
 
