@@ -5,8 +5,7 @@ import pytest
 
 import crossmodal_fast as cmf
 import judge
-from crossmodal_fast.kernels.pairwise import cpu_numba as pairwise
-from crossmodal_fast.kernels.tiles import metrics, products, simd, store, worth
+from crossmodal_fast.kernels.tiles import expansion, metrics, products, simd, store, values, worth
 from crossmodal_fast.kernels.transfer import cpu_numba as mapping
 from stores import Store
 
@@ -97,9 +96,9 @@ def test_totals_of_the_largest_products_fit(d):
 def test_near_rows_whatever_repairs_them(many, name, monkeypatch):
     """Entries at every distance from the limit: left as they are, by canonical value, by rectangles in float64."""
     if many is not None:
-        monkeypatch.setattr(pairwise, "MANY", many)
-        monkeypatch.setattr(pairwise, "LEAST_MANY", 0)
-        monkeypatch.setattr(pairwise._Filling, "_pays", lambda self: True)
+        monkeypatch.setattr(expansion, "MANY", many)
+        monkeypatch.setattr(expansion, "LEAST_MANY", 0)
+        monkeypatch.setattr(expansion.Filling, "_pays", lambda self: True)
     x = normal(90, 40) + np.float32(3)
     gaps = np.logspace(-7, 1, 400, dtype=np.float32)
     y = x[np.arange(400) % 90] + gaps[:, None] * normal(400, 40, seed=75)
@@ -133,7 +132,7 @@ def test_positive_rows_of_many_features(name):
 
 @pytest.mark.parametrize("name", [*GEMM_FAMILY, "cityblock", "minkowski"])
 def test_threads_blocks_and_memory_order_leave_the_bits(name, monkeypatch):
-    monkeypatch.setattr(pairwise, "MANY", 1.0)  # else what goes again in float64 depends on the rectangle
+    monkeypatch.setattr(expansion, "MANY", 1.0)  # else what goes again in float64 depends on the rectangle
     x, y = normal(300, 30), normal(700, 30, seed=77)
     y[::50] = x[:14]
     given = {"metric_kwargs": {"p": 3}} if name == "minkowski" else {}
@@ -146,10 +145,10 @@ def test_threads_blocks_and_memory_order_leave_the_bits(name, monkeypatch):
         cmf.pairwise_distances(x, second, name, backend="numba", out=columns, **given)
         np.testing.assert_array_equal(columns, first)
         with monkeypatch.context() as smaller:
-            smaller.setattr(pairwise, "BLOCK_ROWS", 70)
-            smaller.setattr(pairwise, "BLOCK_COLUMNS", 90)
-            smaller.setattr(pairwise, "VALUES", (7, 90))
-            smaller.setattr(pairwise, "FAST_VALUES", (7, 90))
+            smaller.setattr(expansion, "BLOCK_ROWS", 70)
+            smaller.setattr(expansion, "BLOCK_COLUMNS", 90)
+            smaller.setattr(values, "VALUES", (7, 90))
+            smaller.setattr(values, "FAST_VALUES", (7, 90))
             again = cmf.pairwise_distances(x, second, name, backend="numba", **given)
         np.testing.assert_array_equal(again, first)
 

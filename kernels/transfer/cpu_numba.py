@@ -52,7 +52,7 @@ def _tile(kind, machine):
     def multiplied(typing, m, m_stride, m_last, e, e_stride, d, totals, ahead):
         def emit(context, b, signature, given):
             m, m_stride, m_last, e, e_stride, d, totals, ahead = given
-            emitter = simd._Emitter(b, kind, machine)
+            emitter = simd.Emitter(b, kind, machine)
             numbers = [b.select(b.icmp_signed("<", INT64(a), m_last), INT64(a), m_last) for a in range(ROWS_M)]
             sides = [b.add(m, b.mul(m_stride, number)) for number in numbers]
             rows = [b.add(e, b.mul(e_stride, INT64(k))) for k in range(ROWS_E)]
