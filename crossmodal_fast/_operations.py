@@ -322,9 +322,16 @@ def ranks(
 
 
 def transfer(
-    E: Any, M: Any, bias: Any = None, *, which: Any = None, out: Array | None = None, **control: Unpack[Control]
+    E: Any,
+    M: Any,
+    bias: Any = None,
+    *,
+    which: Any = None,
+    normalize: bool = False,
+    out: Array | None = None,
+    **control: Unpack[Control],
 ) -> Array:
-    """Knowledge transfer by a matrix: rows e_j = M e_i (+ bias).
+    """Knowledge transfer by a matrix: rows e_j = M e_i (+ bias), of length 1 if wanted.
 
     Parameters
     ----------
@@ -333,6 +340,8 @@ def transfer(
     bias : (..., d_out) numbers, broadcast like M
     which : (n,) whole numbers, for a ragged batch: row i is mapped by M[which[i]] (and bias[which[i]]); E is (n, d_in),
         M (g, d_out, d_in)
+    normalize : divide each row of the result, the bias included, by its Euclidean length, while it is in a cache; a row
+        of zeros stays
     out : array of the result's shape and dtype to write into
     **control : see `Control`
 
@@ -340,7 +349,9 @@ def transfer(
     -------
     (..., n, d_out) array, float64 if E or M is float64 or an integer wider than 8 bits, else float32. With u the unit
     roundoff of that dtype and g = (d_in + 2) u / (1 - (d_in + 2) u), each entry is within
-    g (sum_c |M_rc||e_c| + |bias_r|) of the exact value.
+    w_r = g (sum_c |M_rc||e_c| + |bias_r|) of the exact value; with normalize, y being the exact row before it is
+    divided, within (w_r + |w|) / |y| + u + (d_out + 4) 2**-53. Lengths neither overflow nor vanish; a row with entries
+    that do not fit the dtype before it is divided becomes NaN.
 
     Raises
     ------
@@ -355,8 +366,10 @@ def transfer(
     --------
     >>> transfer([[1.0, 2.0]], [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     array([[2., 1., 3.]])
+    >>> transfer([[3.0, 4.0]], [[1.0, 0.0], [0.0, 1.0]], normalize=True)
+    array([[0.6, 0.8]])
     """
-    settled = resolve(control)
+    settled, normalize = resolve(control), _validate.flag("normalize", normalize)
     E, M, bias, which = _validate.maps(E, M, bias, which, settled.check_finite)
     lead = E.shape[:-2] if which is not None else _validate.batch("E", E, "M", M)
     found = _validate.output_dtype(None, E, M)
@@ -367,5 +380,5 @@ def transfer(
             m = M if which is not None else part(M, lead, at)
             added = bias if bias is None or which is not None else bias[at]
             keywords = {"max_bytes": settled.max_bytes, "precision": control.get("precision") or "auto", "tick": tick}
-            run("transfer", settled, e, m, added, which, out=result[at], **keywords)
+            run("transfer", settled, e, m, added, which, normalize=normalize, out=result[at], **keywords)
     return result

@@ -73,7 +73,7 @@ class TransferMap:
         ----------
         E : array_like, shape (..., n, d_in)
         **control
-            As in `transfer`.
+            As in `transfer`, and its `normalize`: rows of length 1.
 
         Returns
         -------

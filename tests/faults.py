@@ -395,4 +395,18 @@ FAULTS = [
         "np.broadcast_to(bias, m.shape[:2])[0]",
         TRANSFER,
     ),
+    Fault(
+        "lengths leave the bias out",
+        "transfer/cpu_numpy.py",
+        "    if normalize:\n        to_unit(mapped)",
+        "    if normalize and bias is None:\n        to_unit(mapped)",
+        TRANSFER,
+    ),
+    Fault(
+        "squares of float64 rows overflow",
+        "tiles/matrices.py",
+        "if part.dtype == np.float64:",
+        "if part.dtype == np.float16:",
+        TRANSFER,
+    ),
 ]

@@ -92,14 +92,31 @@ def pairwise_within_bound(answer, x, y, metric="euclidean", p=2.0):
 def transfer_within_bound(answer, e, m, bias=None):
     """`transfer` against the law, componentwise: gamma(d_in + 2) sum |e||m| + |bias| u."""
     answer = np.asarray(answer)
-    value, allowance = transfer_law.transfer(e, m, bias), 0.0
+    _within(answer, transfer_law.transfer(e, m, bias), _transfer_allowance(answer.dtype, e, m, bias))
+
+
+def unit_transfer_within_bound(answer, e, m, bias=None):
+    """`transfer` with `normalize`: with w that allowance of a row y, (w_r + |w|) / |y| + u + (d_out + 4) 2**-53."""
+    answer = np.asarray(answer)
+    value, mapped = (transfer_law.transfer(e, m, bias, normalize) for normalize in (True, False))
+    width = _transfer_allowance(answer.dtype, e, m, bias)
+    length, spread = (np.hypot.reduce(part, axis=1, initial=0.0)[:, None] for part in (mapped, width))
+    rounding = UNIT_ROUNDOFF[answer.dtype] + 2 * (value.shape[1] + 4) * 2.0**-53  # the law rounds too
+    with np.errstate(divide="ignore", over="ignore"):
+        allowance = np.where(length > 0, (width + spread) / length, np.inf) + rounding
+    zero = ~np.asarray(e).astype(bool).any(axis=1) if bias is None or not np.asarray(bias).any() else [False]
+    _within(answer, value, np.where(np.reshape(zero, (-1, 1)), 0.0, allowance))
+
+
+def _transfer_allowance(dtype, e, m, bias):
+    allowance = 0.0
     size = transfer_law.transfer(np.abs(np.asarray(e).astype(np.float64)), np.abs(np.asarray(m).astype(np.float64)))
     shift = 0.0 if bias is None else np.abs(np.asarray(bias).astype(np.float64))
-    for u in (UNIT_ROUNDOFF[answer.dtype], UNIT_ROUNDOFF[np.dtype(np.float64)]):  # the law rounds too
+    for u in (UNIT_ROUNDOFF[dtype], UNIT_ROUNDOFF[np.dtype(np.float64)]):  # the law rounds too
         terms = (np.shape(e)[-1] + 2) * u
         allowance = allowance + terms / (1 - terms) * size + u * shift
-    underflow = np.shape(e)[-1] * float(np.finfo(answer.dtype).smallest_subnormal)  # of each product
-    _within(answer, value, allowance + underflow)
+    underflow = np.shape(e)[-1] * float(np.finfo(dtype).smallest_subnormal)  # of each product
+    return allowance + underflow
 
 
 def _within(answer, value, allowance):

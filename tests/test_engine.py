@@ -81,7 +81,7 @@ SELDOM = [("portable", "float32"), ("portable", "float64")]  # instructions that
 @pytest.fixture
 def force(monkeypatch):
     """Let this be the only machine."""
-    multiply_add = simd._Emitter.multiply_add
+    multiply_add = simd.Emitter.multiply_add
 
     def emulated(emitter, x, y, total):
         if emitter.machine is not EMULATED or not emitter.kind.exact:
@@ -90,7 +90,7 @@ def force(monkeypatch):
             return unsigned_bytes(emitter, x, y, total)
         return emitter.builder.add(total, emitter.pairs(x, y))
 
-    monkeypatch.setattr(simd._Emitter, "multiply_add", emulated)
+    monkeypatch.setattr(simd.Emitter, "multiply_add", emulated)
     return lambda machine: monkeypatch.setattr(simd, "runnable", lambda: (machine,))
 
 

@@ -151,6 +151,7 @@ VALUES = [
     (lambda: transfer(X, CUBE, which=[0, 2, -1]), "which must name a matrix in 0..1, got -1"),
     (lambda: transfer(X, CUBE, which=[0, 2, 1]), "which must name a matrix in 0..1, got 2"),
     (lambda: transfer(X, CUBE, which=np.array([0, 2**63, 1], np.uint64)), "which must name a matrix in 0..1, got 9223372036854775808"),
+    (lambda: transfer(X, Y, normalize=1), "normalize must be True or False, got 1"),
     (lambda: transfer(X, NAN), "M must be finite, got nan at M[3, 1]"),
     (lambda: transfer(X, np.stack([Y, NAN]), which=[0, 1, 1]), "M must be finite, got nan at M[1, 3, 1]"),
     (lambda: transfer(NAN, Y), "E must be finite, got nan in row 3; check_finite=False sorts such rows last"),

@@ -213,3 +213,23 @@ def test_transfer_judge_misses_neither_a_dropped_bias_nor_a_dropped_feature():
         judge.transfer_within_bound(e @ m.T, e, m, bias)
     with pytest.raises(AssertionError, match="entry"):
         judge.transfer_within_bound(e[:, 1:] @ m[:, 1:].T + bias, e, m, bias)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_unit_transfer_judge_draws_the_line_at_the_bound(dtype):
+    rng = np.random.default_rng(5)
+    e, m, bias = rng.standard_normal((5, 20)), rng.standard_normal((7, 20)), rng.standard_normal(7)
+    e[4] = 0
+    value, mapped = (transfer_law.transfer(e, m, bias, normalize) for normalize in (True, False))
+    judge.unit_transfer_within_bound(value.astype(dtype), e, m, bias)
+    judge.unit_transfer_within_bound(transfer_law.transfer(e, m, normalize=True).astype(dtype), e, m)
+    u = 2.0**-24 if dtype == np.float32 else 2.0**-53
+    width = 30 * u * np.abs(e) @ np.abs(m).T + 2 * u * np.abs(bias)
+    step = (width + np.linalg.norm(width, axis=1, keepdims=True)) / np.linalg.norm(mapped, axis=1, keepdims=True)
+    for spoiled in (value + 2 * step + 40 * u, value * (1 + 400 * u), mapped, value[:, ::-1], -value, value + np.nan):
+        with pytest.raises(AssertionError, match="entry"):
+            judge.unit_transfer_within_bound(spoiled.astype(dtype), e, m, bias)
+    spoiled = transfer_law.transfer(e, m, normalize=True).astype(dtype)
+    spoiled[4, 0] = np.finfo(dtype).tiny  # a row of zeros stays what it is
+    with pytest.raises(AssertionError, match="entry"):
+        judge.unit_transfer_within_bound(spoiled, e, m)

@@ -5,8 +5,7 @@ import pytest
 
 import crossmodal_fast as cmf
 import judge
-from crossmodal_fast.kernels.pairwise import cpu_numba as pairwise
-from crossmodal_fast.kernels.tiles import metrics, products, simd, store, worth
+from crossmodal_fast.kernels.tiles import expansion, mapper, metrics, products, simd, store, values, worth
 from crossmodal_fast.kernels.transfer import cpu_numba as mapping
 from stores import Store
 
@@ -97,9 +96,9 @@ def test_totals_of_the_largest_products_fit(d):
 def test_near_rows_whatever_repairs_them(many, name, monkeypatch):
     """Entries at every distance from the limit: left as they are, by canonical value, by rectangles in float64."""
     if many is not None:
-        monkeypatch.setattr(pairwise, "MANY", many)
-        monkeypatch.setattr(pairwise, "LEAST_MANY", 0)
-        monkeypatch.setattr(pairwise._Filling, "_pays", lambda self: True)
+        monkeypatch.setattr(expansion, "MANY", many)
+        monkeypatch.setattr(expansion, "LEAST_MANY", 0)
+        monkeypatch.setattr(expansion.Filling, "_pays", lambda self: True)
     x = normal(90, 40) + np.float32(3)
     gaps = np.logspace(-7, 1, 400, dtype=np.float32)
     y = x[np.arange(400) % 90] + gaps[:, None] * normal(400, 40, seed=75)
@@ -133,7 +132,7 @@ def test_positive_rows_of_many_features(name):
 
 @pytest.mark.parametrize("name", [*GEMM_FAMILY, "cityblock", "minkowski"])
 def test_threads_blocks_and_memory_order_leave_the_bits(name, monkeypatch):
-    monkeypatch.setattr(pairwise, "MANY", 1.0)  # else what goes again in float64 depends on the rectangle
+    monkeypatch.setattr(expansion, "MANY", 1.0)  # else what goes again in float64 depends on the rectangle
     x, y = normal(300, 30), normal(700, 30, seed=77)
     y[::50] = x[:14]
     given = {"metric_kwargs": {"p": 3}} if name == "minkowski" else {}
@@ -146,10 +145,10 @@ def test_threads_blocks_and_memory_order_leave_the_bits(name, monkeypatch):
         cmf.pairwise_distances(x, second, name, backend="numba", out=columns, **given)
         np.testing.assert_array_equal(columns, first)
         with monkeypatch.context() as smaller:
-            smaller.setattr(pairwise, "BLOCK_ROWS", 70)
-            smaller.setattr(pairwise, "BLOCK_COLUMNS", 90)
-            smaller.setattr(pairwise, "VALUES", (7, 90))
-            smaller.setattr(pairwise, "FAST_VALUES", (7, 90))
+            smaller.setattr(expansion, "BLOCK_ROWS", 70)
+            smaller.setattr(expansion, "BLOCK_COLUMNS", 90)
+            smaller.setattr(values, "VALUES", (7, 90))
+            smaller.setattr(values, "FAST_VALUES", (7, 90))
             again = cmf.pairwise_distances(x, second, name, backend="numba", **given)
         np.testing.assert_array_equal(again, first)
 
@@ -195,22 +194,39 @@ def test_what_it_cannot_do_is_said():
 
 def mapped_alike(e, m, bias, which, **control):
     answer = cmf.transfer(e, m, bias, which=which, backend="numba", **control)
+    within_bound = judge.unit_transfer_within_bound if control.get("normalize") else judge.transfer_within_bound
     for number in np.unique(which):
         rows = np.flatnonzero(which == number)
-        judge.transfer_within_bound(answer[rows], e[rows], m[number], None if bias is None else bias[number])
+        within_bound(answer[rows], e[rows], m[number], None if bias is None else bias[number])
     return answer
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+@pytest.mark.parametrize("tile", [mapper.READING, mapper.MULTIPLYING], ids=["reading", "multiplying"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_machine_maps(dtype, tile, machine, monkeypatch):
+    """Up to where a step, a vector and a lane end."""
+    monkeypatch.setattr(mapping, "mapper", lambda kind, *_: mapper.mapper(kind, machine, tile))
+    for d in (1, 31, 32, 33, 47, 64, 100):
+        e, m = normal(9, d, dtype=dtype), normal(3, 4, d, seed=81, dtype=dtype)
+        mapped_alike(e, m, None, np.arange(9) % 3)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (4, 8), (10, 65), (13, 300)])
 def test_groups_of_every_size(shape, dtype):
-    sizes = np.arange(mapping.FEW_ROWS + 4)  # nobody names the first matrix
+    """Of few rows each, and of so many that multiplying counts; nobody names the first matrix."""
+    sizes = np.arange(mapper.MOST_ROWS + 4)
     which = np.random.default_rng(80).permutation(np.repeat(sizes, sizes))
     e, m = normal(len(which), shape[1], dtype=dtype), normal(len(sizes), *shape, seed=81, dtype=dtype)
     bias = normal(len(sizes), shape[0], seed=82, dtype=dtype)
     first = mapped_alike(e, m, None, which, n_threads=1)
     np.testing.assert_array_equal(mapped_alike(e, m, None, which, n_threads=3), first)
     mapped_alike(e, m, bias, which)
+    mapped_alike(e, m, bias, which, normalize=True)
+    which = np.arange(60) % 20
+    mapped_alike(e[:60], m, bias, which)
+    mapped_alike(e[:60], m, bias, which, normalize=True)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +256,8 @@ def test_a_large_matrix_is_shared_out(rows, monkeypatch):
     judge.transfer_within_bound(answer, e, m)
     out = np.full((333, rows), np.nan, np.float32).T
     judge.transfer_within_bound(cmf.transfer(e, m, out=out, backend="numba"), e, m)
+    bias = normal(333, seed=89)
+    judge.unit_transfer_within_bound(cmf.transfer(e, m, bias, normalize=True, backend="numba"), e, m, bias)
 
 
 def test_blocks_of_rows_leave_the_bits(monkeypatch):

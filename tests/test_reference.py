@@ -215,3 +215,14 @@ def test_transfer_takes_the_matrix_each_row_names():
     which = [2, 0, 2, 1, 1]
     expected = [m[number] @ row + bias[number] for row, number in zip(e, which, strict=True)]
     assert (transfer_law.transfer_which(e, m, which, bias) == expected).all()
+
+
+def test_transfer_divides_by_the_length():
+    e, m = np.array([[1.0, 0], [0, 2], [0, 0], [3, 4]]), np.array([[3.0, 0], [4, 0], [0, 1]])
+    expected = [[0.6, 0.8, 0], [0, 0, 1], [0, 0, 0], np.array([9, 12, 4]) / np.sqrt(241)]
+    for scale in (1e-300, 1, 1e200):
+        np.testing.assert_allclose(transfer_law.transfer(scale * e, m, normalize=True), expected, rtol=1e-15)
+    which, biases = [1, 0, 1, 1], np.array([[0.0, 0, 0], [0, 0, 5]])
+    value = transfer_law.transfer_which(e, np.array([m, m]), which, biases, normalize=True)
+    np.testing.assert_allclose(value[2], [0, 0, 1])
+    np.testing.assert_allclose(value[0], np.array([3, 4, 5]) / np.sqrt(50))

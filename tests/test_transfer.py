@@ -116,6 +116,9 @@ def test_a_bias_of_each_problem_is_added_to_its_own_rows(backend):
 def test_lists_without_anything_in_them(backend):
     e, m, bias = maps(6, 5, 20, np.float32)
     assert cmf.transfer(e[:0], m[None], bias, which=[], backend=backend).shape == (0, 5)
+    for normalize in (False, True):
+        none = cmf.transfer(e, m[None, :0], which=[0] * 6, normalize=normalize, backend=backend)
+        assert none.shape == (6, 0)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, BFLOAT16, np.float32, np.float64])
@@ -160,3 +163,68 @@ def test_memory_order_does_not_matter(backend):
         (e.tolist(), m),
     ):
         judge.transfer_within_bound(cmf.transfer(rows, matrix, bias, backend=backend), e, m, bias)
+
+
+# ----------------------------------------------------------------------------------------------------- rows of length 1
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_of_length_1_keep_their_bound(shape, dtype, with_bias, backend):
+    e, m, bias = maps(*shape, dtype)
+    e[::3] = 0  # without a bias, rows of zeros
+    bias = bias if with_bias else None
+
+    def call(**more):
+        return cmf.transfer(e, m, bias, normalize=True, backend=backend, **more)
+
+    for max_bytes in (None, least_max_bytes(call)):
+        answer = call(max_bytes=max_bytes)
+        assert answer.dtype == output_dtype(e, m)
+        judge.unit_transfer_within_bound(answer, e, m, bias)
+
+
+SCALES = [(np.float32, 1e30), (np.float32, 1e-30), (np.float64, 1e200), (np.float64, 1e-200), (np.float64, 1e300)]
+
+
+@pytest.mark.parametrize(("dtype", "scale"), SCALES)
+def test_lengths_neither_overflow_nor_vanish(dtype, scale, backend):
+    e, m, bias = maps(6, 5, 20, dtype)
+    e, bias = dtype(scale) * e, dtype(scale) * bias
+    for matrices, which in ((m, None), (np.stack([m, m]), np.arange(6) % 2)):
+        answer = cmf.transfer(e, matrices, bias, which=which, normalize=True, backend=backend)
+        judge.unit_transfer_within_bound(answer, e, m, bias)
+        np.testing.assert_allclose(np.linalg.norm(answer, axis=1), 1, rtol=1e-6)
+
+
+def test_many_rows_get_length_1(backend):
+    """More than NumPy takes at a time, and more than BLAS is left to."""
+    e, m, bias = maps(1500, 70, 9, np.float32)
+    judge.unit_transfer_within_bound(cmf.transfer(e, m, bias, normalize=True, backend=backend), e, m, bias)
+    which = np.arange(1500) // 500
+    answer = cmf.transfer(e, np.stack([m, -m, m]), bias, which=which, normalize=True, backend=backend)
+    for number, matrix in enumerate((m, -m, m)):
+        judge.unit_transfer_within_bound(answer[which == number], e[which == number], matrix, bias)
+
+
+def test_batches_of_rows_of_length_1_go_into_out(backend):
+    e, m, bias = maps(24, 15, 20, np.float32)
+    e, m, bias = e.reshape(4, 6, 20), m.reshape(1, 15, 20), np.stack([bias, -bias, 0 * bias, 2 * bias])
+    out = np.full((15, 6, 4), np.nan, np.float32).T
+    assert cmf.transfer(e, m, bias, normalize=True, out=out, backend=backend) is out
+    for at in range(4):
+        judge.unit_transfer_within_bound(out[at], e[at], m[0], bias[at])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_row_that_does_not_fit_the_dtype_has_no_length(dtype, backend):
+    """One of its entries overflows before it is divided: none of the others may pass for an answer."""
+    e, m, _ = maps(20, 5, 9, dtype)
+    e[3] = 1
+    m[2] = np.finfo(dtype).max
+    e[np.arange(20) != 3, :] *= dtype(1e-3)
+    for few in (e[:6], e):
+        answer = cmf.transfer(few, m, normalize=True, backend=backend)
+        assert np.isnan(answer[3]).all()
+        judge.unit_transfer_within_bound(np.delete(answer, 3, axis=0), np.delete(few, 3, axis=0), m)

@@ -236,6 +236,7 @@ def test_apply_takes_lists_and_batches():
     np.testing.assert_array_equal(found.apply([[1.0, 1.0]]), [[2.0, 3.0, 3.0]])
     E = np.arange(12.0).reshape(2, 3, 2)
     np.testing.assert_array_equal(found.apply(E)[1], found.apply(E[1]))
+    np.testing.assert_allclose(np.linalg.norm(found.apply(E, normalize=True), axis=-1), 1)
 
 
 def test_inverse_and_compose():

@@ -14,7 +14,8 @@ Of both: metrics.py (canonical values, order, last rounding) and reference.py (t
 rows.py (rows of any store), finite.py, filters.py (masks, exclusions, biases; what is reported), results.py (pairs of
 `within`), prepared.py (a gallery between searches: encoded.py on NumPy, packed.py on Numba). Of all kernels on Numba:
 jit.py (compiled once a machine), pool.py (threads), simd.py (register tiles in LLVM IR). `pairwise` on Numba does not
-scan: products.py finishes its tiles in registers, store.py says how accurate they are.
+scan: expansion.py shares out rectangles, products.py finishes their tiles in registers, store.py says how accurate they
+are; values.py is for metrics without products. `transfer` has mapper.py, and matrices.py on both.
 
 **Key.** The GEMM family is ordered by a linear key, larger is nearer: K_ij = <x_i, y_j> - o_j (- p_i), with
 o = |y|^2 / 2 for L2, 0 for dot and cosine (unit rows), plus the bias. Scores are off by at most a margin of their own,

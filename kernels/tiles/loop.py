@@ -105,7 +105,7 @@ class Scan:
     def query_blocks(self):
         """Groups of queries, one list per block of them."""
         for start, stop in self.x.blocks(self.plan.query_rows):
-            yield np.arange(start, stop), self._encoded(self.x, start, stop, 0)
+            yield np.arange(start, stop), self.encoded(self.x, start, stop, 0)
 
     def gallery_blocks(self):
         """Groups of gallery rows of at most a tile's width."""
@@ -117,10 +117,11 @@ class Scan:
                 self._report(len(piece))
         if self.groups is None:
             for start, stop in self.y.blocks(width):
-                yield from self._encoded(self.y, start, stop, 1)
+                yield from self.encoded(self.y, start, stop, 1)
                 self._report(stop - start)
 
-    def _encoded(self, rows, start, stop, side):
+    def encoded(self, rows, start, stop, side):
+        """Groups of a block of rows: of queries (side 0) or of the gallery (1)."""
         began = time.perf_counter()
         groups = encode(rows.block(start, stop), np.arange(start, stop), self.space, self.dtype)
         groups = [part for group in groups for part in self._biased(group, side)]

@@ -29,7 +29,7 @@ CHUNK = {"float32": 8, "float64": 64}  # features a chunk: so many roundings ins
 LENGTH = 46340.0  # norm of float32 codes: its square is below 2**31 by more than the roundings of all chunks
 
 
-class _Finisher(simd._Emitter):
+class _Finisher(simd.Emitter):
     """The IR of a tile of products with its ending."""
 
     def __init__(self, builder, kind, machine, result):
@@ -99,22 +99,19 @@ class _Finisher(simd._Emitter):
     def zeros(self, vector):
         return ir.Constant(vector, [0] * self.lanes)
 
-    def numbers(self, address, stride, row):
-        """base, weight and limit from a place on: scalars of a row, spread, or vectors of columns."""
+    def numbers(self, read, address, stride, row):
+        """base, weight and limit from a place on: `read` spreads those of a row or loads those of columns."""
         b = self.builder
         for part in range(3):
-            offset = b.add(b.mul(INT64(part), stride), INT64(row))
-            yield self.broadcast(address, offset, DOUBLE) if self.spread else self.load(address, offset, DOUBLE)
+            yield read(address, b.add(b.mul(INT64(part), stride), INT64(row)), DOUBLE)
 
     def finished(self, total, x, x_stride, y, y_stride, ceiling, out, out_stride, rooted):
         """Stores every value; which are to be repaired, a vector of bits for each cell."""
         b, found = self.builder, {}
-        most = self.spread_of(ceiling)
-        self.spread = False
-        columns = [list(self.numbers(y, y_stride, v * self.lanes)) for v in range(self.machine.vectors)]
-        self.spread = True
+        most = self.spread(ceiling)
+        columns = [list(self.numbers(self.load, y, y_stride, v * self.lanes)) for v in range(self.machine.vectors)]
         for r in range(self.machine.rows):
-            base, weight, limit = self.numbers(x, x_stride, r)
+            base, weight, limit = self.numbers(self.broadcast, x, x_stride, r)
             for v, (y_base, y_weight, y_limit) in enumerate(columns):
                 score = total[r, v] if self.total is DOUBLE else b.sitofp(total[r, v], self.wide)
                 name = f"llvm.fmuladd.v{self.lanes}f64"
@@ -136,11 +133,6 @@ class _Finisher(simd._Emitter):
         if self.result is FLOAT and not early:
             value = b.fptrunc(value, narrow)
         b.store(value, place, align=4 if self.result is FLOAT else 8)
-
-    def spread_of(self, scalar):
-        first = self.builder.insert_element(ir.Constant(self.wide, ir.Undefined), scalar, INT32(0))
-        lane_0 = ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, ir.Constant(self.wide, ir.Undefined), lane_0)
 
 
 @cache

@@ -109,7 +109,7 @@ def runnable():
     return tuple(machine for machine in MACHINES if found.issuperset(machine.needs))
 
 
-class _Emitter:
+class Emitter:
     """The IR of one tile."""
 
     def __init__(self, builder, kind, machine):
@@ -117,6 +117,7 @@ class _Emitter:
         self.lanes = machine.lanes(kind)
         self.score = DOUBLE if kind.lane is DOUBLE else FLOAT
         self.vector = ir.VectorType(kind.lane, self.lanes)
+        self.suffix = f"v{self.lanes}f{64 if kind.lane is DOUBLE else 32}"  # of functions on vectors of floats
         self.scores = ir.VectorType(self.score, self.lanes)
         self.cells = [(r, v) for r in range(machine.rows) for v in range(machine.vectors)]
 
@@ -135,11 +136,14 @@ class _Emitter:
         return self.builder.load(self.at(address, offset, element, True), align=width)
 
     def broadcast(self, address, offset, element):
-        scalar = self.builder.load(self.at(address, offset, element, False))
-        vector = ir.VectorType(element, self.lanes)
-        first = self.builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, INT32(0))
+        return self.spread(self.builder.load(self.at(address, offset, element, False)))
+
+    def spread(self, scalar):
+        """A vector of it."""
+        undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, INT32(0))
         lane_0 = ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), lane_0)
+        return self.builder.shuffle_vector(first, undefined, lane_0)
 
     # ------------------------------------------------------------------------------------------------- multiply, add
 
@@ -150,8 +154,7 @@ class _Emitter:
             return self.call(f"llvm.x86.avx512.vpdpwssd.{self.machine.bits}", self.vector, total, x, y)
         if self.kind.name == "int16":
             return self.builder.add(total, self.pairs(x, y))
-        name = f"llvm.fmuladd.v{self.lanes}f{64 if self.kind.lane is DOUBLE else 32}"
-        return self.call(name, self.vector, x, y, total)
+        return self.call(f"llvm.fmuladd.{self.suffix}", self.vector, x, y, total)
 
     def bytes_added(self, x, y, total):
         """total + the sum of four products of bytes, or of two in each half lane."""
@@ -348,7 +351,7 @@ def tile(kind, machine, tests=1):
 def tile_code(builder, kind, machine, tests, given):
     """The IR of `tile`, whose 13 arguments are given."""
     x, y, start, start_step, steps, scores, scale, *limits = given
-    e = _Emitter(builder, kind, machine)
+    e = Emitter(builder, kind, machine)
     total = e.totals(x, y, start, start_step, steps)
     if not tests:
         e.store(total, scores)
@@ -364,7 +367,7 @@ def marks(kind, machine):
     def marked(typing, scores, scale, offset, row, limit, hits):
         def emit(context, builder, signature, given):
             scores, scale, offset, row, limit, hits = given
-            e = _Emitter(builder, kind, machine)
+            e = Emitter(builder, kind, machine)
             e.words(e.passed(e.stored(scores), scale, offset, row, limit), hits)
             return INT64(0)
 

@@ -37,7 +37,7 @@ def within(x, y, metric, *, radius, dtype, filters, max_bytes, precision, prepar
     first = done = 0
     while first < len(x):
         last, seen = results.begin(first, scan.plan.query_rows), 0
-        queries = scan._encoded(scan.x, first, last, 0)
+        queries = scan.encoded(scan.x, first, last, 0)
         results.seen = scan.plan.tile_columns / len(y)
         for group in scan.gallery_blocks():
             if results.stop < last:
