@@ -55,10 +55,8 @@ def pairwise(x, y, metric, *, out, max_bytes, precision, tick=None):
 
 
 @cache
-def _storer(key, metric, reals):
-    fill = direct.filler(metric, *reals)
-
-    @kernel(key, *reals)
+def _storer(name, fill, reals):
+    @kernel(name, *reals)
     def store(x, y, x_stat, y_stat, d, parameter, value_mn):
         fill(x, y, x_stat, y_stat, 0, 0, x.shape[0], y.shape[0], d, parameter, value_mn)
 
@@ -69,7 +67,7 @@ def _canonical(x, y, metric, out, max_bytes, tick):
     """Fill out by canonical values, pieces of both sides in every job; False if the threads do not fit `max_bytes`."""
     alone, d = y is None, x.shape[1]
     y = x if alone else y
-    fast = direct.covers(metric) and direct.error(metric) == (0.0, 0.0)
+    fast = direct.covers(metric)
     held = max(1, PAIR_BYTES // (16 * d))
     down, across = (min(most, held) for most in (FAST_VALUES if fast else VALUES))
     thread = (0 if fast else 4 * PAIR_BYTES) + 24 * down * across
@@ -91,8 +89,9 @@ def _canonical(x, y, metric, out, max_bytes, tick):
         shape = len(left[0]), len(right[0])
         if fast:
             value = np.empty(shape)
-            store = _storer(direct.key(metric), metric, (left[0].dtype.name, right[0].dtype.name))
-            store(left[0], right[0], left[1], right[1], d, direct.parameter(metric), value)
+            reals = left[0].dtype.name, right[0].dtype.name
+            store = _storer(metric.name, direct.filler(metric, *reals), reals)
+            store(left[0], right[0], left[1], right[1], d, 0.0, value)
         else:
             value = metrics.block(metric, left[0], right[0])
         _put(out, metrics.returned(metric, metrics.ordered(metric, value), out.dtype), (i, j), alone)

@@ -7,14 +7,17 @@
     rerank      canonical float64 value of the survivors                  metrics.py    canonical.py
     certify     the bound says that nothing else can enter; else wider    shortlist.py  select.py
                 codes for the queries concerned, in the end canonical
-                values of all of their pairs                              loop.py       exact.py on direct.py, bits.py
+                values of all of their pairs                              loop.py       exact.py
     run         blocks under `max_bytes`, progress                        plan.py       engine.py, cost.py
 
 Of both: metrics.py (canonical values, order, last rounding) and reference.py (the same in plain loops, for the tests);
 rows.py (rows of any store), finite.py, filters.py (masks, exclusions, biases; what is reported), results.py (pairs of
-`within`), prepared.py (a gallery between searches: encoded.py on NumPy, packed.py on Numba). Of all kernels on Numba:
-jit.py (compiled once a machine), pool.py (threads), simd.py (register tiles in LLVM IR). `pairwise` on Numba does not
-scan: products.py finishes its tiles in registers, store.py says how accurate they are.
+`within`), prepared.py (a gallery between searches: encoded.py on NumPy, packed.py on Numba). Of exact.py: values.py
+(its blocks), visit.py (its tiles and epilogues), merge.py (the k best of an owner), and the loops that fill a tile:
+lanes.py (canonical sums in LLVM IR), tile.py, direct.py (all metrics without pow and log), bits.py (truth values),
+near.py on powers.py (values near those of minkowski and jensenshannon). Of all kernels on Numba: jit.py (compiled once
+a machine), pool.py (threads), simd.py (register tiles in LLVM IR). `pairwise` on Numba does not scan: products.py
+finishes its tiles in registers, store.py says how accurate they are.
 
 **Key.** The GEMM family is ordered by a linear key, larger is nearer: K_ij = <x_i, y_j> - o_j (- p_i), with
 o = |y|^2 / 2 for L2, 0 for dot and cosine (unit rows), plus the bias. Scores are off by at most a margin of their own,

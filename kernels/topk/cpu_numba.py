@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from ..tiles import canonical, engine, exact, metrics, pool, select
+from ..tiles import engine, exact, merge, metrics, pool, select
 
 WIDER = {"int8": "int16"}  # for queries whose candidates the codes do not tell apart; beyond, canonical values
 OWNERS = 64  # whose candidates one job settles
@@ -219,7 +219,7 @@ class _Best:
             pairs = (partner, owner) if turned else (owner, partner)
             value = self.search.values(*pairs)
             self.search.counted(pairs[0])
-            canonical.best(owner, partner, value, first, *results)
+            merge.listed(owner, partner, value, first, *results)
 
         pool.run([lambda start=start: job(start) for start in range(0, count, OWNERS)])
         return given_up

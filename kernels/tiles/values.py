@@ -1,0 +1,71 @@
+"""The rows of a search, read block by block, and the values of their pairs.
+
+Work    a block prepared for the loops by the job that wants it; metrics without loops by NumPy, in blocks
+Shapes  ascending positions of x or y -> (rows, stat); two such -> the state of an epilogue of `visit.py`
+Cost    3 to 10 d operations a pair in float64; scratch two pieces a thread
+Sum     canonical (`direct.py`; metrics with pow or log, and SciPy's: `metrics.py`)
+"""
+
+import numpy as np
+
+from . import direct, metrics, near, pool
+from .visit import BIASED, COLUMNS, DESCENDING, ROOTED, ROWS, given, visitor
+
+GIVEN_ROWS, GIVEN_COLUMNS = 32, 256  # that NumPy computes at once: eight lanes of it fill half an L2
+
+
+class Values:
+    """The canonical values of pairs of a search, tile by tile."""
+
+    def __init__(self, search, close=False):
+        """close: by loops that come near, where the metric has none that give its canonical value."""
+        self.search, self.metric = search, search.metric
+        self.fast = direct.covers(self.metric) or (close and near.covers(self.metric))
+        biased = search.filters.bias is not None
+        stores = search.x.store.dtype, search.y.store.dtype
+        self.packs = self.fast and direct.packs(self.metric, *stores)
+        self.rule = BIASED * biased + ROOTED * (biased and self.metric.rooted) + DESCENDING * self.metric.descending
+
+    def step(self):
+        """Rows of a block of either side: with what their preparation takes, a fourth of a piece."""
+        return max(1, self.search.piece // (32 * self.search.x.shape[1]))
+
+    def rows(self, side, positions):
+        """Prepared rows at ascending positions, all of them in a run or not."""
+        source = (self.search.x, self.search.y)[side]
+        with self.search.reading, np.errstate(all="ignore"):
+            if len(positions) and positions[-1] - positions[0] == len(positions) - 1:
+                block = source.block(positions[0], positions[-1] + 1)
+            else:
+                block = source.take(positions)
+        if not self.fast:
+            return block.astype(np.float64), None
+        with np.errstate(all="ignore"):
+            return direct.prepared(self.metric, block != 0 if self.packs else block)
+
+    def visit(self, name, x, y, positions, state):
+        """One epilogue over the pairs of two prepared blocks at their positions."""
+        pool.go_on()
+        rows, columns = positions
+        filters, value_rc = self.search.filters, np.empty((ROWS, COLUMNS))
+        allowed = None
+        if filters.exclude is not None or filters.mask is not None:
+            with self.search.reading:
+                allowed = filters.allowed(rows, columns)
+        bias = (np.zeros(0),) * 2 if filters.bias is None else (filters.bias[0][rows], filters.bias[1][columns])
+        allowed = np.empty((0, 0), bool) if allowed is None else allowed
+        d = self.search.x.shape[1]
+        if self.fast:
+            reals = x[0].dtype.name, y[0].dtype.name
+            kernel = visitor(name, direct.key(self.metric), direct.filler(self.metric, *reals), reals)
+            stats, parameter = (x[1], y[1]), near.parameter(self.metric) if near.covers(self.metric) else 0.0
+            kernel(x[0], y[0], stats, bias, positions, d, parameter, self.rule, allowed, state, value_rc)
+            return
+        kernel, nothing = visitor(name, "given", given, ("float64",)), np.zeros(0)
+        value = np.empty((len(rows), len(columns)))
+        with np.errstate(all="ignore"):
+            for left in range(0, len(rows), GIVEN_ROWS):
+                for right in range(0, len(columns), GIVEN_COLUMNS):
+                    at = np.s_[left : left + GIVEN_ROWS], np.s_[right : right + GIVEN_COLUMNS]
+                    value[at] = metrics.block(self.metric, x[0][at[0]], y[0][at[1]])
+        kernel(value, value, (nothing, nothing), bias, positions, d, 0.0, self.rule, allowed, state, value_rc)
