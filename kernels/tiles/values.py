@@ -3,7 +3,7 @@
 Work    a block prepared for the loops by the job that wants it; metrics without loops by NumPy, in blocks
 Shapes  ascending positions of x or y -> (rows, stat); two such -> the state of an epilogue of `visit.py`
 Cost    3 to 10 d operations a pair in float64; scratch two pieces a thread
-Sum     canonical (`direct.py`; metrics with pow or log, and SciPy's: `metrics.py`)
+Sum     canonical (`direct.py`; metrics with pow or log, and SciPy's: `metrics.py`), or near that (`near.py`)
 """
 
 import numpy as np
@@ -15,12 +15,17 @@ GIVEN_ROWS, GIVEN_COLUMNS = 32, 256  # that NumPy computes at once: eight lanes 
 
 
 class Values:
-    """The canonical values of pairs of a search, tile by tile."""
+    """The canonical values of pairs of a search, tile by tile, or bounds of them."""
 
-    def __init__(self, search, close=False):
-        """close: by loops that come near, where the metric has none that give its canonical value."""
-        self.search, self.metric = search, search.metric
-        self.fast = direct.covers(self.metric) or (close and near.covers(self.metric))
+    def __init__(self, search, bounds=False):
+        """bounds: by loops that come near, where the metric has such."""
+        self.search, self.metric, d = search, search.metric, search.x.shape[1]
+        self.near = bounds and near.covers(self.metric)
+        self.fast = self.near or direct.covers(self.metric)
+        self.parameter, self.error = 0.0, np.zeros(0)
+        if self.near:
+            self.parameter = near.parameter(self.metric)
+            self.error = np.array([*near.error(self.metric, d), near.ceiling(self.metric)])
         biased = search.filters.bias is not None
         stores = search.x.store.dtype, search.y.store.dtype
         self.packs = self.fast and direct.packs(self.metric, *stores)
@@ -47,7 +52,8 @@ class Values:
         """One epilogue over the pairs of two prepared blocks at their positions."""
         pool.go_on()
         rows, columns = positions
-        filters, value_rc = self.search.filters, np.empty((ROWS, COLUMNS))
+        filters, low_rc = self.search.filters, np.empty((ROWS, COLUMNS))
+        room = low_rc, np.empty((ROWS, COLUMNS)) if self.near else low_rc
         allowed = None
         if filters.exclude is not None or filters.mask is not None:
             with self.search.reading:
@@ -58,8 +64,8 @@ class Values:
         if self.fast:
             reals = x[0].dtype.name, y[0].dtype.name
             kernel = visitor(name, direct.key(self.metric), direct.filler(self.metric, *reals), reals)
-            stats, parameter = (x[1], y[1]), near.parameter(self.metric) if near.covers(self.metric) else 0.0
-            kernel(x[0], y[0], stats, bias, positions, d, parameter, self.rule, allowed, state, value_rc)
+            how = d, self.parameter, self.rule, self.error
+            kernel(x[0], y[0], (x[1], y[1]), bias, positions, *how, allowed, state, room)
             return
         kernel, nothing = visitor(name, "given", given, ("float64",)), np.zeros(0)
         value = np.empty((len(rows), len(columns)))
@@ -68,4 +74,4 @@ class Values:
                 for right in range(0, len(columns), GIVEN_COLUMNS):
                     at = np.s_[left : left + GIVEN_ROWS], np.s_[right : right + GIVEN_COLUMNS]
                     value[at] = metrics.block(self.metric, x[0][at[0]], y[0][at[1]])
-        kernel(value, value, (nothing, nothing), bias, positions, d, 0.0, self.rule, allowed, state, value_rc)
+        kernel(value, value, (nothing, nothing), bias, positions, d, 0.0, self.rule, self.error, allowed, state, room)

@@ -32,7 +32,7 @@ def _may(allowed, i, j):
 
 
 @part()
-def _best(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
+def _best(i, j, rows, columns, value_rc, _, x_at, y_at, allowed, state):
     """state = (value, index) of the rows."""
     for c in range(columns):
         for r in range(rows):
@@ -41,7 +41,7 @@ def _best(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
 
 
 @part()
-def _both(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
+def _both(i, j, rows, columns, value_rc, _, x_at, y_at, allowed, state):
     """state = (value, index) of the rows, (value, index) of the columns."""
     for c in range(columns):
         for r in range(rows):
@@ -53,19 +53,19 @@ def _both(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
 
 
 @part()
-def _inside(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
-    """state = (limit of each row, pairs, values, size): what is not above the limit."""
+def _inside(i, j, rows, columns, low_rc, high_rc, x_at, y_at, allowed, state):
+    """state = (limit of each row, pairs, values, size): what is not, or not surely, above the limit."""
     limit, pairs, values, size = state
     for r in range(rows):
         for c in range(columns):
-            if value_rc[r, c] <= limit[i + r] and _may(allowed, i + r, j + c):
+            if low_rc[r, c] <= limit[i + r] and _may(allowed, i + r, j + c):
                 pairs[size[0], 0], pairs[size[0], 1] = x_at[i + r], y_at[j + c]
-                values[size[0]] = value_rc[r, c]
+                values[size[0]] = low_rc[r, c]
                 size[0] += 1
 
 
 @part()
-def _counted(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
+def _counted(i, j, rows, columns, value_rc, _, x_at, y_at, allowed, state):
     """state = (first and last goal of each row, goal, positive, better, before, equal)."""
     first, last, goals, positive, better, earlier, equal = state
     for r in range(rows):
@@ -84,55 +84,96 @@ def _counted(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
 
 
 @part()
-def _offered(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
-    """state = (`Lists` of the rows, (relative, absolute) error, value that stands for all above)."""
-    lists, error, ceiling = state
+def _compared(i, j, rows, columns, low_rc, high_rc, x_at, y_at, allowed, state):
+    """state = (first and last goal of each row, goal, better, pairs, size): undecided ones are goal and partner."""
+    first, last, goals, better, pairs, size = state
+    for r in range(rows):
+        for e in range(first[i + r], last[i + r]):
+            goal = goals[e]
+            for c in range(columns):
+                if low_rc[r, c] > goal or not _may(allowed, i + r, j + c):
+                    continue
+                if high_rc[r, c] < (goal if goal == goal else np.inf):  # all numbers come before NaN
+                    better[e] += 1
+                else:
+                    pairs[size[0], 0], pairs[size[0], 1] = e, y_at[j + c]
+                    size[0] += 1
+
+
+@part()
+def _offered(i, j, rows, columns, low_rc, high_rc, x_at, y_at, allowed, state):
+    """state = (`Lists` of the rows,)."""
     for c in range(columns):
         for r in range(rows):
             if _may(allowed, i + r, j + c):
-                value = value_rc[r, c]
-                room = 2 * (error[0] * value + error[1])
-                least, most = -value - room, room - value
-                if not value < ceiling:  # infinite, or not surely finite, or NaN
-                    least, most = -np.inf, -ceiling * (1 - 2 * error[0])
-                    if value != value:
-                        most = np.inf
-                offer(lists, i + r, least, most, y_at[j + c])
+                offer(state[0], i + r, -high_rc[r, c], -low_rc[r, c], y_at[j + c])
 
 
-EPILOGUES = {"offered": _offered, "best": _best, "both": _both, "inside": _inside, "counted": _counted}
+EPILOGUES = {
+    "best": _best, "both": _both, "counted": _counted,  # of values
+    "inside": _inside,  # of either
+    "offered": _offered, "compared": _compared,  # of bounds
+}  # fmt: skip
+
+
+@part()
+def _bounded(low_rc, high_rc, rows, columns, error):
+    """Bounds of the canonical values in place of near ones."""
+    relative, absolute, ceiling = error[0], error[1], error[2]
+    for r in range(rows):
+        for c in range(columns):
+            value = low_rc[r, c]
+            room = 2 * (relative * value + absolute)
+            low_rc[r, c], high_rc[r, c] = value - room, value + room
+            if not value < ceiling:  # infinite, or not surely finite, or NaN
+                low_rc[r, c], high_rc[r, c] = ceiling * (1 - 2 * relative), np.inf
+                if value != value:
+                    low_rc[r, c] = -np.inf
+
+
+@part()
+def _ordered(value_rc, rows, columns, i, j, u, v, rule):
+    """What is sorted in place of canonical values; it rises with them, where it does not descend."""
+    for r in range(rows):
+        for c in range(columns):
+            value = value_rc[r, c]
+            if rule & BIASED:
+                if rule & ROOTED:
+                    value = np.sqrt(value)
+                value += u[i + r] + v[j + c]
+            value_rc[r, c] = -value if rule & DESCENDING else value
 
 
 @cache
 def visitor(name, key, fill, reals):
     """The kernel that hands each tile of a filler to an epilogue; key, reals: what tells it from its like.
 
-    visit(x, y, stats, bias, positions, d, parameter, rule, allowed, state, value_rc)
+    visit(x, y, stats, bias, positions, d, parameter, rule, error, allowed, state, room). error: none where the filler
+    gives canonical values, and the matrices of `room` are the same; (relative, absolute, what stands for all above)
+    where its values come near (`near.py`). Those metrics neither take a root nor descend.
     """
     epilogue = EPILOGUES[name]
 
     @kernel(name, key, *reals)
-    def visit(x, y, stats, bias, positions, d, parameter, rule, allowed, state, value_rc):
+    def visit(x, y, stats, bias, positions, d, parameter, rule, error, allowed, state, room):
         x_stat, y_stat = borrowed(stats)
         u, v = borrowed(bias)
         x_at, y_at = borrowed(positions)
-        x, y, allowed, value_rc = borrowed((x, y, allowed, value_rc))
+        low_rc, high_rc = borrowed(room)
+        x, y, allowed, error = borrowed((x, y, allowed, error))
         held = borrowed(state)
         m, n = x_at.shape[0], y_at.shape[0]
         for j in range(0, n, COLUMNS):
             columns = min(COLUMNS, n - j)
             for i in range(0, m, ROWS):
                 rows = min(ROWS, m - i)
-                fill(x, y, x_stat, y_stat, i, j, rows, columns, d, parameter, value_rc)
+                fill(x, y, x_stat, y_stat, i, j, rows, columns, d, parameter, low_rc)
+                if error.shape[0]:
+                    _bounded(low_rc, high_rc, rows, columns, error)
                 if rule:
-                    for r in range(rows):
-                        for c in range(columns):
-                            value = value_rc[r, c]
-                            if rule & BIASED:
-                                if rule & ROOTED:
-                                    value = np.sqrt(value)
-                                value += u[i + r] + v[j + c]
-                            value_rc[r, c] = -value if rule & DESCENDING else value
-                epilogue(i, j, rows, columns, value_rc, x_at, y_at, allowed, held)
+                    _ordered(low_rc, rows, columns, i, j, u, v, rule)
+                    if error.shape[0]:
+                        _ordered(high_rc, rows, columns, i, j, u, v, rule)
+                epilogue(i, j, rows, columns, low_rc, high_rc, x_at, y_at, allowed, held)
 
     return visit

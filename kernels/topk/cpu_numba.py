@@ -131,12 +131,7 @@ class _Best:
         for first in range(0, len(self.search.x), step):
             self.until(first, step)
             rows, results = np.arange(self.first, self.last), self._results()
-            some = np.ones(len(rows), bool)
-            if exact.comes_near(self.search) and not self.owns_columns:
-                some = exact.near_best(self.search, rows, everybody, *results)
-                results[0][some], results[1][some] = np.inf, -1
-                self.search.stats.widened[rows[some]] = True
-            self._merged(rows, some, everybody, results)
+            self._merged(rows, np.ones(len(rows), bool), everybody, results)
             self._written(rows, results)
             self.search.told(self.last / len(self.search.x))
 
