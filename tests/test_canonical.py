@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cases import CASES, arrays
-from crossmodal_fast.kernels.tiles import canonical, metrics
+from crossmodal_fast.kernels.tiles import canonical, lanes, merge, metrics
 from crossmodal_fast.kernels.tiles.rows import Rows
 
 FORMS = {"l2": "euclidean", "dot": "dot", "cosine": "cosine", "correlation": "correlation"}
@@ -66,7 +66,7 @@ def test_every_width_of_vectors(bits, d):
     """The sums alone, with the vectors of other CPUs."""
     from numba import njit
 
-    added = canonical.far(canonical.TERMS["square gap"], ("float32", "float64"), bits)
+    added = canonical.far(lanes.TERMS["square gap"], ("float32", "float64"), bits)
     start, read = canonical.start, canonical.read
 
     @njit
@@ -112,7 +112,7 @@ def test_best_is_a_merge_of_sorted_pairs(k):
             values = random_values(rng, len(part))
             for pair in zip(owner, values, part, strict=True):
                 given[pair[0]].append((pair[1], pair[2]))
-            canonical.best(owner + first, part.astype(np.int64), values, first, value, index)
+            merge.listed(owner + first, part.astype(np.int64), values, first, value, index)
             for i in range(owners):
                 expected = naive(given[i], k)
                 np.testing.assert_array_equal(value[i], [pair[0] for pair in expected])
@@ -121,7 +121,7 @@ def test_best_is_a_merge_of_sorted_pairs(k):
 
 def test_best_leaves_other_rows_alone():
     value, index = np.array([[1.0, 2.0], [np.inf, np.inf]]), np.array([[7, 8], [-1, -1]])
-    canonical.best(np.array([1]), np.array([4]), np.array([np.nan]), 0, value, index)
+    merge.listed(np.array([1]), np.array([4]), np.array([np.nan]), 0, value, index)
     assert index.tolist() == [[7, 8], [4, -1]]
     assert value[0].tolist() == [1, 2]
     assert np.isnan(value[1, 0])

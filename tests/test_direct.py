@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cases import CASES, METRICS, arrays, metric_kwargs
-from crossmodal_fast.kernels.tiles import bits, direct, metrics, simd
+from crossmodal_fast.kernels.tiles import bits, direct, metrics, near, simd
 from crossmodal_fast.kernels.tiles.jit import kernel
 from crossmodal_fast.kernels.tiles.rows import Rows
 
@@ -58,11 +58,12 @@ def values(metric, x, y, lane_bits=None):
     (left, x_stat), (right, y_stat) = direct.prepared(metric, x), direct.prepared(metric, y)
     assert left.flags.c_contiguous
     assert right.flags.c_contiguous
-    power = direct.parameter(metric) if metric.name == "minkowski" else None
+    parameter = near.parameter(metric) if near.covers(metric) else 0.0
+    power = parameter if metric.name == "minkowski" else None
     visited = tiles(metric.name, left.dtype.name, right.dtype.name, power, lane_bits)
     value = np.full((len(x), len(y)), -9.0)
     visited(
-        left, right, x_stat, y_stat, x.shape[1], direct.parameter(metric), np.empty((ROWS, COLUMNS)), value
+        left, right, x_stat, y_stat, x.shape[1], parameter, np.empty((ROWS, COLUMNS)), value
     )  # fmt: skip
     return value
 
@@ -80,20 +81,20 @@ def same(value, expected):
 
 def within_error(metric, value, expected, d):
     """By the stated error; at the ceiling the true value may be anything above."""
-    relative, absolute = direct.error(metric, d)
+    relative, absolute = near.error(metric, d)
     assert 0 < relative + absolute < 1e-3, "an error that says nothing"
     np.testing.assert_array_equal(np.isnan(value), np.isnan(expected))
     with np.errstate(invalid="ignore", over="ignore"):
-        near = np.abs(value - expected) <= relative * expected + absolute
-        beyond = (value >= direct.ceiling(metric)) & (expected >= value * (1 - relative))
-    odd = ~(near | beyond | np.isnan(expected) | (value == expected))
+        close = np.abs(value - expected) <= relative * expected + absolute
+        beyond = (value >= near.ceiling(metric)) & (expected >= value * (1 - relative))
+    odd = ~(close | beyond | np.isnan(expected) | (value == expected))
     assert not odd.any(), (value[odd][:3], expected[odd][:3], relative, absolute)
 
 
 def agree(metric, x, y, lane_bits=None):
     value, expected = values(metric, x, y, lane_bits), law(metric, x, y)
     if metric.name in EXACT:
-        assert direct.error(metric) == (0, 0)
+        assert direct.covers(metric)
         same(value, expected)
     else:
         within_error(metric, value, expected, x.shape[1])
@@ -169,7 +170,7 @@ def wide(count, d, seed, decades):
 @pytest.mark.parametrize("power", POWERS)
 def test_minkowski_stays_within_its_error(power):
     metric = metrics.metric("minkowski", 37, {"p": power})
-    assert direct.covers(metric)
+    assert near.covers(metric)
     for seed, decades in enumerate((1, 20, 100, 290)):
         x, y = wide(12, 37, seed, decades), wide(30, 37, seed + 9, decades)
         y[:12] = np.where(np.arange(37) % 5 == 0, x * (1 + 2.0**-30), x)  # small differences of large numbers
@@ -212,15 +213,15 @@ def test_jensenshannon_of_the_least_share():
     expected = law(metric, x, y)
     assert np.isinf(expected[0, [0, 3]]).all()
     np.testing.assert_array_equal(values(metric, x, y)[0, [0, 3]], np.inf)
-    np.testing.assert_allclose(values(metric, x, y)[0, [1, 2]], expected[0, [1, 2]], atol=direct.error(metric, 3)[1])
+    np.testing.assert_allclose(values(metric, x, y)[0, [1, 2]], expected[0, [1, 2]], atol=near.error(metric, 3)[1])
 
 
 def test_the_error_is_not_far_too_wide():
     """Random rows: a margin of a millionth at d = 64."""
     metric = metrics.metric("jensenshannon", 64)
-    assert direct.error(metric, 64)[1] < 1e-6
-    assert all(direct.error(metrics.metric("minkowski", 64, {"p": p}))[0] < 1e-8 for p in POWERS)
-    assert all(direct.error(metrics.metric("minkowski", 64, {"p": p}))[1] < 1e-4 for p in POWERS)
+    assert near.error(metric, 64)[1] < 1e-6
+    assert all(near.error(metrics.metric("minkowski", 64, {"p": p}))[0] < 1e-8 for p in POWERS)
+    assert all(near.error(metrics.metric("minkowski", 64, {"p": p}))[1] < 1e-4 for p in POWERS)
 
 
 @pytest.mark.parametrize(
@@ -233,12 +234,16 @@ def test_the_error_is_not_far_too_wide():
 def test_what_is_not_covered(name, keywords):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert not direct.covers(metrics.metric(name, 3, keywords))
+        metric = metrics.metric(name, 3, keywords)
+        assert not direct.covers(metric)
+        assert not near.covers(metric)
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_what_is_covered(name):
-    assert direct.covers(metrics.metric(name, 3, metric_kwargs(name)))
+    metric = metrics.metric(name, 3, metric_kwargs(name))
+    assert direct.covers(metric) == (name in EXACT)
+    assert near.covers(metric) != direct.covers(metric)
 
 
 def test_kernels_that_differ_have_other_keys():
@@ -250,6 +255,14 @@ def test_kernels_that_differ_have_other_keys():
         ]
     }
     assert len(keys) == len(METRICS) - 1 + len({p for p in POWERS if 2 * p == int(2 * p) and p <= 8.5}) + 2
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_one_filler_for_all_calls(name):
+    """Metrics with parameters are new objects in each call: none may bring a kernel of its own."""
+    one, other = (metrics.metric(name, 9, metric_kwargs(name)) for _ in range(2))
+    reals = ("uint64",) * 2 if direct.packs(one, bool, bool) else ("float32",) * 2
+    assert direct.filler(one, *reals) is direct.filler(other, *reals)
 
 
 # --------------------------------------------------------------------------------------------------------------- bits

@@ -5,7 +5,7 @@ import pytest
 
 import crossmodal_fast as cmf
 import judge
-from crossmodal_fast.kernels.tiles import expansion, mapper, metrics, products, simd, store, values, worth
+from crossmodal_fast.kernels.tiles import distances, expansion, mapper, metrics, products, simd, store, worth
 from crossmodal_fast.kernels.transfer import cpu_numba as mapping
 from stores import Store
 
@@ -147,8 +147,8 @@ def test_threads_blocks_and_memory_order_leave_the_bits(name, monkeypatch):
         with monkeypatch.context() as smaller:
             smaller.setattr(expansion, "BLOCK_ROWS", 70)
             smaller.setattr(expansion, "BLOCK_COLUMNS", 90)
-            smaller.setattr(values, "VALUES", (7, 90))
-            smaller.setattr(values, "FAST_VALUES", (7, 90))
+            smaller.setattr(distances, "VALUES", (7, 90))
+            smaller.setattr(distances, "FAST_VALUES", (7, 90))
             again = cmf.pairwise_distances(x, second, name, backend="numba", **given)
         np.testing.assert_array_equal(again, first)
 

@@ -1,12 +1,12 @@
-"""`pairwise` on Numba: register tiles that finish their values, canonical values where the bound exceeds the promise.
+"""`pairwise` on Numba: tiles that finish their distances, canonical values where the bound exceeds the promise.
 
-Work    by products (`tiles/expansion.py`) or, without them, pair by pair (`tiles/values.py`), on threads of the pool
+Work    by products (`tiles/expansion.py`) or, without them, pair by pair (`tiles/distances.py`), on threads of the pool
 Shapes  x (m, d), y (n, d) or None for x itself -> out (m, n)
 Cost    2 m n d flops in float32 for float32 results, in float64 else; out is written once; scratch at most max_bytes
 Sum     of the one or of the other
 """
 
-from ..tiles import values
+from ..tiles import distances
 from ..tiles.expansion import Filling
 from . import cpu_numpy
 
@@ -25,5 +25,5 @@ def pairwise(x, y, metric, *, out, max_bytes, precision, tick=None):
     """Fill out (m, n)."""
     if metric.form is not None:
         Filling(x, y, metric, out, max_bytes, precision).run(tick)
-    elif not values.filled(x, y, metric, out, max_bytes, tick):
+    elif not distances.filled(x, y, metric, out, max_bytes, tick):
         cpu_numpy.pairwise(x, y, metric, out=out, max_bytes=max_bytes, precision="auto", tick=tick)

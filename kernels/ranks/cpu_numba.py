@@ -109,16 +109,19 @@ class _Counts:
         *_, pairs, size = state
         goal, column = pairs[: size[0]].T.copy()
         size[0] = 0
-        goal += self.goals.start
+        self._settle(goal + self.goals.start, column)
+
+    def _settle(self, goal, column):
+        """Undecided pairs by canonical value. Only their counts are touched: others grow meanwhile."""
         row = self.row[goal]
-        value = self.search.values(row, column)
+        value = exact.pairs(self.search, row, column)
         self.search.counted(row)
         aim, positive = self.target[goal], self.positive[goal]
         nearer = (value < aim) | ((value == value) & (aim != aim))
         tied = ((value == aim) | ((value != value) & (aim != aim))) & (column != positive)
         with self.search.noting:
             for total, mask in zip(self.counts, (nearer, tied & (column < positive), tied), strict=True):
-                total += np.bincount(goal[mask], minlength=len(total))
+                np.add.at(total, goal[mask], 1)
 
     def block(self, left, right, y):
         """Pairs are settled when a job ends."""
@@ -140,4 +143,4 @@ class _Counts:
     def _exactly(self, rows, partners):
         """All pairs of rows with partners by canonical value."""
         goals = *(np.searchsorted(self.row, rows, side) for side in ("left", "right")), self.target, self.positive
-        exact.count(self.search, rows, partners, goals, self.counts)
+        exact.count(self.search, rows, partners, goals, self.counts, self._settle)

@@ -48,7 +48,7 @@ def _jaccard(differ, x_ones, y_ones, d):
 
 @cache
 def filler(name):
-    """`direct.filler` for words."""
+    """`tile.filler` for words."""
     ending = {"hamming": _hamming, "jaccard": _jaccard}[name]
 
     @part()

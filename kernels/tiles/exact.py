@@ -2,237 +2,31 @@
 
 Work    jobs of a chunk of owners and a range of partners, both read and prepared block by block by the job itself
 Shapes  positions of x and of y -> what the epilogue of an operation makes of the values (rows, columns) of a tile
-Cost    3 to 10 d operations a pair in float64; scratch two pieces a thread
-Sum     canonical (`tiles/direct.py`; metrics with pow or log, and SciPy's: `tiles/metrics.py`)
-"""
+Cost    3 to 10 d operations a pair in float64; scratch three pieces a thread
+Sum     canonical (`values.py`)
 
-from functools import cache
+Where values come near (`near.py`), they decide what they can, and the canonical values of the rest are NumPy's.
+"""
 
 import numpy as np
 
-from . import canonical, direct, metrics, pool
-from .jit import borrowed, kernel, part
-from .select import ENTRY_BYTES, lists, offer, survivors
+from . import merge, metrics, near, pool
+from .select import ENTRY_BYTES, lists, survivors
+from .values import Values
+from .visit import COLUMNS, ROWS
 
-ROWS, COLUMNS = 8, 16  # of a tile
-BIASED, ROOTED, DESCENDING = 1, 2, 4  # bits of a rule: what makes an ordered value of a canonical one
-NEAR_ROOM = 128  # candidates of an owner beyond 4 k, where values come close
+NEAR_ROOM = 128  # candidates of an owner beyond 4 k, where values come near
 LEAST_PIECE = 1 << 15  # of rows that a job prepares
-GIVEN_ROWS, GIVEN_COLUMNS = 32, 256  # that NumPy computes at once: eight lanes of it fill half an L2
-
-
-@part()
-def before(a, i, b, j):
-    """Whether value a of partner i comes before b of j: NaN after everything, then the lower index."""
-    if a == b or (a != a and b != b):
-        return i < j
-    return a < b or (a == a and b != b)
-
-
-@part()
-def insert(value_mk, index_mk, i, value, partner):
-    """Put a pair among the k first of row i; index -1 is an empty slot."""
-    slot = value_mk.shape[1] - 1
-    if index_mk[i, slot] >= 0 and not before(value, partner, value_mk[i, slot], index_mk[i, slot]):
-        return
-    while slot > 0 and (
-        index_mk[i, slot - 1] < 0 or before(value, partner, value_mk[i, slot - 1], index_mk[i, slot - 1])
-    ):
-        value_mk[i, slot], index_mk[i, slot] = value_mk[i, slot - 1], index_mk[i, slot - 1]
-        slot -= 1
-    value_mk[i, slot], index_mk[i, slot] = value, partner
-
-
-@part()
-def _given(x, y, x_stat, y_stat, i, j, rows, columns, d, parameter, value_rc):
-    """Values that are there already: x (m, n)."""
-    for r in range(rows):
-        for c in range(columns):
-            value_rc[r, c] = x[i + r, j + c]
-
-
-def _loop(name, key, fill, reals, epilogue):
-    """The kernel of a job: each tile to epilogue(i, j, rows, columns, value_rc, x_at, y_at, allowed, state)."""
-
-    @kernel(name, key, *reals)
-    def visit(x, y, stats, bias, positions, d, parameter, rule, allowed, state, value_rc):
-        x_stat, y_stat = borrowed(stats)
-        u, v = borrowed(bias)
-        x_at, y_at = borrowed(positions)
-        x, y, allowed, value_rc = borrowed((x, y, allowed, value_rc))
-        held = borrowed(state)
-        m, n = x_at.shape[0], y_at.shape[0]
-        for j in range(0, n, COLUMNS):
-            columns = min(COLUMNS, n - j)
-            for i in range(0, m, ROWS):
-                rows = min(ROWS, m - i)
-                fill(x, y, x_stat, y_stat, i, j, rows, columns, d, parameter, value_rc)
-                if rule:
-                    for r in range(rows):
-                        for c in range(columns):
-                            value = value_rc[r, c]
-                            if rule & BIASED:
-                                if rule & ROOTED:
-                                    value = np.sqrt(value)
-                                value += u[i + r] + v[j + c]
-                            value_rc[r, c] = -value if rule & DESCENDING else value
-                epilogue(i, j, rows, columns, value_rc, x_at, y_at, allowed, held)
-
-    return visit
-
-
-@part()
-def _may(allowed, i, j):
-    return allowed.shape[0] == 0 or allowed[i, j]
-
-
-@part()
-def _best(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
-    """state = (value, index) of the rows."""
-    for c in range(columns):
-        for r in range(rows):
-            if not value_rc[r, c] > state[0][i + r, -1] and _may(allowed, i + r, j + c):
-                insert(state[0], state[1], i + r, value_rc[r, c], y_at[j + c])
-
-
-@part()
-def _both(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
-    """state = (value, index) of the rows, (value, index) of the columns."""
-    for c in range(columns):
-        for r in range(rows):
-            if _may(allowed, i + r, j + c):
-                if not value_rc[r, c] > state[0][i + r, -1]:
-                    insert(state[0], state[1], i + r, value_rc[r, c], y_at[j + c])
-                if not value_rc[r, c] > state[2][j + c, -1]:
-                    insert(state[2], state[3], j + c, value_rc[r, c], x_at[i + r])
-
-
-@part()
-def _inside(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
-    """state = (limit of each row, pairs, values, size): what is not above the limit."""
-    limit, pairs, values, size = state
-    for r in range(rows):
-        for c in range(columns):
-            if value_rc[r, c] <= limit[i + r] and _may(allowed, i + r, j + c):
-                pairs[size[0], 0], pairs[size[0], 1] = x_at[i + r], y_at[j + c]
-                values[size[0]] = value_rc[r, c]
-                size[0] += 1
-
-
-@part()
-def _counted(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
-    """state = (first and last goal of each row, goal, positive, better, before, equal)."""
-    first, last, goals, positive, better, earlier, equal = state
-    for r in range(rows):
-        for e in range(first[i + r], last[i + r]):
-            goal = goals[e]
-            for c in range(columns):
-                value = value_rc[r, c]
-                if value > goal or not _may(allowed, i + r, j + c):
-                    continue
-                partner = y_at[j + c]
-                if value < goal or (value == value and goal != goal):
-                    better[e] += 1
-                elif (value == goal or goal != goal) and partner != positive[e]:
-                    equal[e] += 1
-                    earlier[e] += partner < positive[e]
-
-
-@part()
-def _offered(i, j, rows, columns, value_rc, x_at, y_at, allowed, state):
-    """state = (`Lists` of the rows, (relative, absolute) error, value that stands for all above)."""
-    lists, error, ceiling = state
-    for c in range(columns):
-        for r in range(rows):
-            if _may(allowed, i + r, j + c):
-                value = value_rc[r, c]
-                room = 2 * (error[0] * value + error[1])
-                least, most = -value - room, room - value
-                if not value < ceiling:  # infinite, or not surely finite, or NaN
-                    least, most = -np.inf, -ceiling * (1 - 2 * error[0])
-                    if value != value:
-                        most = np.inf
-                offer(lists, i + r, least, most, y_at[j + c])
-
-
-EPILOGUES = {"offered": _offered, "best": _best, "both": _both, "inside": _inside, "counted": _counted}
-
-
-@cache
-def _visitor(name, key, metric, reals):
-    fill = _given if metric is None else direct.filler(metric, *reals)
-    return _loop(name, key, fill, reals, EPILOGUES[name])
-
-
-class Values:
-    """The canonical values of pairs of a search, tile by tile."""
-
-    def __init__(self, search, near=False):
-        """near: by loops that come close, where the metric has none that give its canonical value."""
-        self.search, self.metric = search, search.metric
-        self.fast = direct.covers(self.metric) and (near or direct.error(self.metric) == (0.0, 0.0))
-        biased = search.filters.bias is not None
-        stores = search.x.store.dtype, search.y.store.dtype
-        self.packs = self.fast and direct.packs(self.metric, *stores)
-        self.rule = BIASED * biased + ROOTED * (biased and self.metric.rooted) + DESCENDING * self.metric.descending
-
-    def step(self):
-        """Rows of a block of either side: with what their preparation takes, a fourth of a piece."""
-        return max(1, self.search.piece // (32 * self.search.x.shape[1]))
-
-    def rows(self, side, positions):
-        """Prepared rows at ascending positions, all of them in a run or not."""
-        source = (self.search.x, self.search.y)[side]
-        with self.search.reading, np.errstate(all="ignore"):
-            if len(positions) and positions[-1] - positions[0] == len(positions) - 1:
-                block = source.block(positions[0], positions[-1] + 1)
-            else:
-                block = source.take(positions)
-        if not self.fast:
-            return block.astype(np.float64), None
-        with np.errstate(all="ignore"):
-            return direct.prepared(self.metric, block != 0 if self.packs else block)
-
-    def visit(self, name, x, y, positions, state):
-        """One epilogue over the pairs of two prepared blocks at their positions."""
-        pool.go_on()
-        rows, columns = positions
-        filters, value_rc = self.search.filters, np.empty((ROWS, COLUMNS))
-        allowed = None
-        if filters.exclude is not None or filters.mask is not None:
-            with self.search.reading:
-                allowed = filters.allowed(rows, columns)
-        bias = (np.zeros(0),) * 2 if filters.bias is None else (filters.bias[0][rows], filters.bias[1][columns])
-        allowed = np.empty((0, 0), bool) if allowed is None else allowed
-        d = self.search.x.shape[1]
-        if self.fast:
-            reals = x[0].dtype.name, y[0].dtype.name
-            kernel = _visitor(name, direct.key(self.metric), self.metric, reals)
-            stats, parameter = (x[1], y[1]), direct.parameter(self.metric)
-            kernel(x[0], y[0], stats, bias, positions, d, parameter, self.rule, allowed, state, value_rc)
-            return
-        kernel, nothing = _visitor(name, "given", None, ("float64",)), np.zeros(0)
-        value = np.empty((len(rows), len(columns)))
-        with np.errstate(all="ignore"):
-            for left in range(0, len(rows), GIVEN_ROWS):
-                for right in range(0, len(columns), GIVEN_COLUMNS):
-                    at = np.s_[left : left + GIVEN_ROWS], np.s_[right : right + GIVEN_COLUMNS]
-                    value[at] = metrics.block(self.metric, x[0][at[0]], y[0][at[1]])
-        kernel(value, value, (nothing, nothing), bias, positions, d, 0.0, self.rule, allowed, state, value_rc)
+LISTED_BYTES, UNDECIDED_BYTES = 32, 64  # of a pair that waits in a list, and of one that waits for its canonical value
 
 
 class Turned:
     """A search with its sides changed over, as far as `best` knows it."""
 
     def __init__(self, search):
-        self.x, self.y, self.metric, self.piece, self.reading = (
-            search.y,
-            search.x,
-            search.metric,
-            search.piece,
-            search.reading,
-        )
-        self.filters, self.search = _TurnedFilters(search.filters), search
+        self.x, self.y, self.filters = search.y, search.x, _TurnedFilters(search.filters)
+        self.metric, self.piece, self.bounded = search.metric, search.piece, search.bounded
+        self.reading, self.noting = search.reading, search.noting
 
     def counted(self, owners, times=1):
         """Queries are the other side."""
@@ -245,6 +39,9 @@ class _TurnedFilters:
 
     def allowed(self, rows, columns):
         return np.ascontiguousarray(self.filters.allowed(columns, rows).T)
+
+    def sums(self, rows, columns):
+        return self.filters.sums(columns, rows)
 
 
 def _run(search, jobs):
@@ -267,6 +64,18 @@ def _ranges(positions, jobs):
     return chunks(positions, step)
 
 
+def _steps(values, owners, room=None):
+    """Owners and partners at a time: enough jobs for all threads, and no more pairs than there is room for."""
+    rows = min(values.step(), max(ROWS, -(-len(owners) // (4 * pool.threads()) // ROWS) * ROWS))
+    if room is None:
+        return rows, values.step()
+    rows = max(1, min(rows, room // COLUMNS))
+    return rows, max(1, min(values.step(), room // rows))
+
+
+# ---------------------------------------------------------------------------------------------------------- the k best
+
+
 def best(search, owners, partners, value_ok, index_ok, columns=None):
     """Merge the k best of the partners into the rows of the owners; with columns = (value, index), theirs as well.
 
@@ -274,8 +83,18 @@ def best(search, owners, partners, value_ok, index_ok, columns=None):
     """
     if not len(owners) or not len(partners):
         return
+    if not near.covers(search.metric):
+        _best(search, owners, partners, value_ok, index_ok, columns)
+        return
+    given_up = _near_best(search, owners, partners, value_ok, index_ok)
+    search.stats.widened[owners[given_up]] = True
+    if columns is not None:  # once more: lists of both sides at once would take too much room
+        _near_best(Turned(search), partners, owners, *columns)
+
+
+def _best(search, owners, partners, value_ok, index_ok, columns=None):
     values, threads = Values(search), pool.threads()
-    step = min(values.step(), max(ROWS, -(-len(owners) // (4 * threads) // ROWS) * ROWS))
+    step, width = _steps(values, owners)
     pieces = chunks(np.arange(len(owners)), step)
     parts = _ranges(
         np.arange(len(partners)), threads if columns else -(-4 * threads // len(pieces)) if threads > 1 else 1
@@ -285,7 +104,7 @@ def best(search, owners, partners, value_ok, index_ok, columns=None):
         found.append((np.full(value_ok.shape, np.inf), np.full(index_ok.shape, -1, np.int64)))
 
     def job(number, mine):
-        for block in chunks(parts[number], values.step()):
+        for block in chunks(parts[number], width):
             y = values.rows(1, partners[block])
             for own in mine:
                 x, state = values.rows(0, owners[own]), [held[own[0] : own[-1] + 1] for held in found[number]]
@@ -299,90 +118,107 @@ def best(search, owners, partners, value_ok, index_ok, columns=None):
         search, [lambda number=number, mine=mine: job(number, mine) for number in range(len(parts)) for mine in shares]
     )
     for value, index in found[1:]:
-        merge(value, index, value_ok, index_ok)
+        merge.rows(value, index, value_ok, index_ok)
     search.counted(owners, len(partners))
 
 
-def comes_near(search):
-    """Whether `near_best` knows the search's metric."""
-    metric = search.metric
-    return search.filters.bias is None and direct.covers(metric) and direct.error(metric) != (0.0, 0.0)
+def _near_best(search, owners, partners, value_ok, index_ok):
+    """The same by bounds, and the canonical values of what they leave; returns who was given up (owners,).
 
-
-def near_best(search, owners, partners, value_ok, index_ok):
-    """`best` by values that come close, and canonical values of what they leave; returns who was given up (owners,).
-
-    For metrics with pow or log: their canonical value is NumPy's. Once, under load (2-core Zen 3, 100 x 20,000 x 64),
-    this took a 6th to a 21st of the time of the NumPy backend.
+    Once, under load (2-core Zen 3, 100 x 20,000 x 64), this took a 6th to a 21st of the time of the NumPy backend.
     """
-    values, threads, k = Values(search, near=True), pool.threads(), index_ok.shape[1]
-    capacity, given_up = 4 * k + NEAR_ROOM, np.zeros(len(owners), bool)
-    error, ceiling = np.array(direct.error(search.metric, search.x.shape[1])), direct.ceiling(search.metric)
+    values, threads, k = Values(search, bounds=True), pool.threads(), index_ok.shape[1]
+    capacity = 4 * k + NEAR_ROOM
     step = max(1, min(values.step(), search.piece // (4 * ENTRY_BYTES * capacity), -(-len(owners) // (4 * threads))))
     pieces = chunks(np.arange(len(owners)), step)
     parts = _ranges(np.arange(len(partners)), -(-4 * threads // len(pieces)) if threads > 1 else 1)
+    given_up = np.zeros((len(parts), len(owners)), bool)
 
-    def job(own, part):
+    def job(own, number):
         found, x = lists(len(own), capacity, k, np.float64), values.rows(0, owners[own])
-        for block in chunks(part, values.step()):
-            positions = owners[own], partners[block]
-            values.visit("offered", x, values.rows(1, partners[block]), positions, (tuple(found), error, ceiling))
+        for block in chunks(parts[number], values.step()):
+            y, positions = values.rows(1, partners[block]), (owners[own], partners[block])
+            values.visit("offered", x, y, positions, (tuple(found),))
         row, column = np.empty((2, int(np.maximum(found.count, 0).sum())), np.int64)
         floor, high = found.lows[:, 0].copy(), np.empty(len(row))
         size = survivors(found.high, found.where, found.count, floor, 0, row, column, high)
-        row, column = row[:size], column[:size]
-        value = pairs(search, owners[own[row]], column)
-        search.counted(owners[own[row]])
+        row, column = own[row[:size]], column[:size]
+        value = pairs(search, owners[row], column)
+        search.counted(owners[row])
+        given_up[number, own] = found.count < 0
         with search.noting:
-            given_up[own[found.count < 0]] = True
-            canonical.best(own[row], column, value, 0, value_ok, index_ok)
+            merge.listed(row, column, value, 0, value_ok, index_ok)
 
-    _run(search, [lambda own=own, part=part: job(own, part) for own in pieces for part in parts])
-    return given_up
+    _run(search, [lambda own=own, number=number: job(own, number) for own in pieces for number in range(len(parts))])
+    for part, lost in zip(parts, given_up, strict=True):
+        if lost.any():
+            held = value_ok[lost], index_ok[lost]
+            _best(search, owners[lost], partners[part], *held)
+            value_ok[lost], index_ok[lost] = held
+    return given_up.any(axis=0)
 
 
-def merge(value, index, value_ok, index_ok):
-    """Fold rows of results into others."""
-    owner, slot = np.nonzero(index >= 0)
-    canonical.best(owner, index[owner, slot], value[owner, slot], 0, value_ok, index_ok)
+# ------------------------------------------------------------------------------------------- inside a limit, and counts
 
 
 def inside(search, owners, partners, limit, keep):
-    """Call keep(row, column, value) with the pairs whose ordered value is not above the owner's limit, in no order."""
-    values = Values(search)
-    step = max(1, min(values.step(), int((search.piece // 32) ** 0.5)))  # the pairs of two blocks fit a piece
+    """Call keep(row, column, value) with the pairs whose ordered value is not above the owner's limit, in no order.
+
+    Of pairs that bounds leave, also those above it.
+    """
+    if not len(owners) or not len(partners):
+        return
+    values = Values(search, bounds=True)
+    rows, columns = _steps(values, owners, search.piece // (UNDECIDED_BYTES if values.near else LISTED_BYTES))
 
     def job(own):
-        pairs, value, size = np.empty((step * step, 2), np.int64), np.empty(step * step), np.zeros(1, np.int64)
+        pair, value, size = np.empty((rows * columns, 2), np.int64), np.empty(rows * columns), np.zeros(1, np.int64)
         x = values.rows(0, owners[own])
-        for block in chunks(np.arange(len(partners)), step):
+        for block in chunks(np.arange(len(partners)), columns):
             size[0] = 0
             y, positions = values.rows(1, partners[block]), (owners[own], partners[block])
-            values.visit("inside", x, y, positions, (limit[own], pairs, value, size))
+            values.visit("inside", x, y, positions, (limit[own], pair, value, size))
             if size[0]:
-                keep(*pairs[: size[0]].T.copy(), value[: size[0]].copy())
+                row, column = pair[: size[0]].T.copy()
+                if values.near:
+                    value[: size[0]] = pairs(search, row, column)
+                    search.counted(row)
+                keep(row, column, value[: size[0]].copy())
 
-    if len(owners) and len(partners):
-        _run(search, [lambda own=own: job(own) for own in chunks(np.arange(len(owners)), step)])
+    _run(search, [lambda own=own: job(own) for own in chunks(np.arange(len(owners)), rows)])
+    if not values.near:
         search.counted(owners, len(partners))
 
 
-def count(search, owners, partners, goals, counts):
-    """Add to counts = (better, before, equal); goals = (first and last goal of each owner, value, positive)."""
+def count(search, owners, partners, goals, counts, settle):
+    """Add to counts = (better, before, equal); goals = (first and last goal of each owner, value, positive).
+
+    settle(goal, partner) adds the pairs that bounds leave.
+    """
+    if not len(owners) or not len(partners):
+        return
     first, last, value, positive = goals
-    values = Values(search)
-    step = min(values.step(), max(ROWS, -(-len(owners) // (4 * pool.threads()) // ROWS) * ROWS))
+    values, most = Values(search, bounds=True), int((last - first).max(initial=1))
+    rows, columns = _steps(values, owners, search.piece // (UNDECIDED_BYTES * most) if values.near else None)
 
     def job(own):
-        x = values.rows(0, owners[own])
-        for block in chunks(np.arange(len(partners)), values.step()):
-            positions = owners[own], partners[block]
-            values.visit("counted", x, values.rows(1, partners[block]), positions,
-                         (first[own], last[own], value, positive, *counts))  # fmt: skip
+        x, of_rows = values.rows(0, owners[own]), (first[own], last[own], value)
+        pair, size = np.empty((rows * columns * most if values.near else 0, 2), np.int64), np.zeros(1, np.int64)
+        for block in chunks(np.arange(len(partners)), columns):
+            y, positions = values.rows(1, partners[block]), (owners[own], partners[block])
+            if not values.near:
+                values.visit("counted", x, y, positions, (*of_rows, positive, *counts))
+                continue
+            size[0] = 0
+            values.visit("compared", x, y, positions, (*of_rows, counts[0], pair, size))
+            settle(*pair[: size[0]].T.copy())
 
-    if len(owners) and len(partners):
-        _run(search, [lambda own=own: job(own) for own in chunks(np.arange(len(owners)), step)])
+    _run(search, [lambda own=own: job(own) for own in chunks(np.arange(len(owners)), rows)])
+    if not values.near:
         search.counted(owners, len(partners))
+
+
+# ------------------------------------------------------------------------------------------------------- pairs, blocks
 
 
 def pairs(search, row, column):

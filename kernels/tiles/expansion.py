@@ -13,10 +13,10 @@ import threading
 import numpy as np
 
 from . import canonical, metrics, pool, simd
+from .distances import put
 from .encode import space
 from .products import sweeper
 from .store import Side, ending
-from .values import put
 
 PANEL_BYTES = 1 << 18  # of codes of y in a job: half an L2
 JOB_ROWS, JOB_COLUMNS = 4096, 1024

@@ -1,91 +1,77 @@
-"""All distances by canonical values: of metrics that no product gives, pieces of both sides in every job.
+"""The rows of a search, read block by block, and the values of their pairs.
 
-Work    pieces of both sides read and prepared once a block, then jobs of a piece of each, on the threads of the pool
-Shapes  x (m, d), y (n, d) or None for x itself -> out (m, n)
-Cost    3 to 10 m n d operations in float64; scratch at most max_bytes
-Sum     canonical (`tiles/direct.py`; metrics with pow or log, and SciPy's: `tiles/metrics.py`)
+Work    a block prepared for the loops by the job that wants it; metrics without loops by NumPy, in blocks
+Shapes  ascending positions of x or y -> (rows, stat); two such -> the state of an epilogue of `visit.py`
+Cost    3 to 10 d operations a pair in float64; scratch two pieces a thread
+Sum     canonical (`direct.py`; metrics with pow or log, and SciPy's: `metrics.py`), or near that (`near.py`)
 """
-
-from functools import cache
 
 import numpy as np
 
-from . import direct, metrics, pool
-from .jit import kernel
-from .plan import PAIR_BYTES
+from . import direct, metrics, near, pool
+from .visit import BIASED, COLUMNS, DESCENDING, ROOTED, ROWS, given, visitor
 
-VALUES, FAST_VALUES = (32, 256), (128, 512)  # rows and columns of a job of canonical values, by NumPy and by loops
-
-
-@cache
-def _storer(key, metric, reals):
-    fill = direct.filler(metric, *reals)
-
-    @kernel(key, *reals)
-    def store(x, y, x_stat, y_stat, d, parameter, value_mn):
-        fill(x, y, x_stat, y_stat, 0, 0, x.shape[0], y.shape[0], d, parameter, value_mn)
-
-    return store
+GIVEN_ROWS, GIVEN_COLUMNS = 32, 256  # that NumPy computes at once: eight lanes of it fill half an L2
 
 
-def filled(x, y, metric, out, max_bytes, tick):
-    """Fill out by canonical values, pieces of both sides in every job; False if the threads do not fit `max_bytes`."""
-    alone, d = y is None, x.shape[1]
-    y = x if alone else y
-    fast = direct.covers(metric) and direct.error(metric) == (0.0, 0.0)
-    held = max(1, PAIR_BYTES // (16 * d))
-    down, across = (min(most, held) for most in (FAST_VALUES if fast else VALUES))
-    thread = (0 if fast else 4 * PAIR_BYTES) + 24 * down * across
-    fixed = 48 * (d + 8) * (down + across)  # a piece of each side, and what its preparation takes
-    room = max_bytes - fixed - thread
-    rows, columns = (room // (32 * (d + 8)) // step * step for step in (down, across))
-    if room < 0 or not rows or not columns:
-        return False
-    threads = min(pool.threads(), 1 + (room - 16 * (d + 8) * (rows + columns)) // thread)
+class Values:
+    """The canonical values of pairs of a search, tile by tile, or bounds of them."""
 
-    def pieces(side, first, last, step):
-        found = []
-        for start in range(first, last, step):
-            block = side.block(start, min(start + step, last))
-            found.append((start, direct.prepared(metric, block) if fast else (block.astype(np.float64), None)))
-        return found
+    def __init__(self, search, bounds=False):
+        """bounds: by loops that come near, where the metric has such."""
+        self.search, self.metric, d = search, search.metric, search.x.shape[1]
+        self.near = bounds and near.covers(self.metric)
+        self.fast = self.near or direct.covers(self.metric)
+        self.parameter, self.error = 0.0, np.zeros(0)
+        if self.near:
+            self.parameter = near.parameter(self.metric)
+            self.error = np.array([*near.error(self.metric, d), near.ceiling(self.metric)])
+        biased = search.filters.bias is not None
+        stores = search.x.store.dtype, search.y.store.dtype
+        self.packs = self.fast and direct.packs(self.metric, *stores)
+        self.rule = BIASED * biased + ROOTED * (biased and self.metric.rooted) + DESCENDING * self.metric.descending
 
-    def job(i, j, left, right):
-        shape = len(left[0]), len(right[0])
-        if fast:
-            value = np.empty(shape)
-            store = _storer(direct.key(metric), metric, (left[0].dtype.name, right[0].dtype.name))
-            store(left[0], right[0], left[1], right[1], d, direct.parameter(metric), value)
-        else:
-            value = metrics.block(metric, left[0], right[0])
-        put(out, metrics.returned(metric, metrics.ordered(metric, value), out.dtype), (i, j), alone)
+    def step(self):
+        """Rows of a block of either side: with what their preparation takes, a fourth of a piece."""
+        return max(1, self.search.piece // (32 * self.search.x.shape[1]))
 
-    with pool.at_most(threads):
-        for left, right in y.blocks(columns):
-            mine = pieces(y, left, right, across)
-            for first, last in x.blocks(rows):
-                if not alone or first < right:
-                    others = pieces(x, first, last, down)
-                    pool.run(
-                        [
-                            lambda i=i, j=j, one=one, other=other: job(i, j, one, other)
-                            for i, one in others
-                            for j, other in mine
-                            if not alone or i < j + across
-                        ]
-                    )
-            if tick is not None:
-                tick(right, len(y))
-    return True
+    def rows(self, side, positions):
+        """Prepared rows at ascending positions, all of them in a run or not."""
+        source = (self.search.x, self.search.y)[side]
+        with self.search.reading, np.errstate(all="ignore"):
+            if len(positions) and positions[-1] - positions[0] == len(positions) - 1:
+                block = source.block(positions[0], positions[-1] + 1)
+            else:
+                block = source.take(positions)
+        if not self.fast:
+            return block.astype(np.float64), None
+        with np.errstate(all="ignore"):
+            return direct.prepared(self.metric, block != 0 if self.packs else block)
 
-
-def put(out, filled, place, alone):
-    """A rectangle of values into out; alone, what is not below the diagonal, on both sides of it."""
-    (i, j), (rows, columns) = place, filled.shape
-    target = out[i : i + rows, j : j + columns]
-    if not alone:
-        target[...] = filled
-        return
-    above = np.arange(i, i + rows)[:, None] <= np.arange(j, j + columns)
-    np.copyto(target, filled, where=above)
-    np.copyto(out[j : j + columns, i : i + rows], filled.T, where=above.T)
+    def visit(self, name, x, y, positions, state):
+        """One epilogue over the pairs of two prepared blocks at their positions."""
+        pool.go_on()
+        rows, columns = positions
+        filters, low_rc = self.search.filters, np.empty((ROWS, COLUMNS))
+        room = low_rc, np.empty((ROWS, COLUMNS)) if self.near else low_rc
+        allowed = None
+        if filters.exclude is not None or filters.mask is not None:
+            with self.search.reading:
+                allowed = filters.allowed(rows, columns)
+        bias = (np.zeros(0),) * 2 if filters.bias is None else (filters.bias[0][rows], filters.bias[1][columns])
+        allowed = np.empty((0, 0), bool) if allowed is None else allowed
+        d = self.search.x.shape[1]
+        if self.fast:
+            reals = x[0].dtype.name, y[0].dtype.name
+            kernel = visitor(name, direct.key(self.metric), direct.filler(self.metric, *reals), reals)
+            how = d, self.parameter, self.rule, self.error
+            kernel(x[0], y[0], (x[1], y[1]), bias, positions, *how, allowed, state, room)
+            return
+        kernel, nothing = visitor(name, "given", given, ("float64",)), np.zeros(0)
+        value = np.empty((len(rows), len(columns)))
+        with np.errstate(all="ignore"):
+            for left in range(0, len(rows), GIVEN_ROWS):
+                for right in range(0, len(columns), GIVEN_COLUMNS):
+                    at = np.s_[left : left + GIVEN_ROWS], np.s_[right : right + GIVEN_COLUMNS]
+                    value[at] = metrics.block(self.metric, x[0][at[0]], y[0][at[1]])
+        kernel(value, value, (nothing, nothing), bias, positions, d, 0.0, self.rule, self.error, allowed, state, room)

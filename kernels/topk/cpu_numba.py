@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from ..tiles import canonical, engine, exact, metrics, pool, select
+from ..tiles import engine, exact, merge, metrics, pool, select
 
 WIDER = {"int6": "int16", "int8": "int16"}  # for queries whose candidates the codes do not tell apart; beyond, values
 PROMISING = 3  # candidates for each of the k best from where on those with the largest bounds are valued first
@@ -133,12 +133,7 @@ class _Best:
         for first in range(0, len(self.search.x), step):
             self.until(first, step)
             rows, results = np.arange(self.first, self.last), self._results()
-            some = np.ones(len(rows), bool)
-            if exact.comes_near(self.search) and not self.owns_columns:
-                some = exact.near_best(self.search, rows, everybody, *results)
-                results[0][some], results[1][some] = np.inf, -1
-                self.search.stats.widened[rows[some]] = True
-            self._merged(rows, some, everybody, results)
+            self._merged(rows, np.ones(len(rows), bool), everybody, results)
             self._written(rows, results)
             self.search.told(self.last / len(self.search.x))
 
@@ -236,4 +231,4 @@ class _Best:
         pairs = (partner, owner) if turned else (owner, partner)
         value = self.search.values(*pairs)
         self.search.counted(pairs[0])
-        canonical.best(owner, partner, value, first, *results)
+        merge.listed(owner, partner, value, first, *results)
