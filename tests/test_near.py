@@ -127,6 +127,17 @@ def test_what_is_not_finite(name):
         as_numpy_says(x, y, k, name, check_finite=False)
 
 
+@two_metrics
+def test_more_pairs_without_a_value_than_a_list_holds(name):
+    """The first of them are the best of a row that has no others."""
+    x, y = normal(3, 400, 6, np.float64)
+    x[1, 2] = np.nan
+    keywords = control(name) | {"check_finite": False, "n_threads": 1}
+    for k in (1, 12):
+        as_numpy_says(x, y, k, name, **keywords)
+        same(*(cmf.topk_both(y, x, (2, k), backend=backend, **keywords) for backend in ("numba", "numpy")))
+
+
 def test_gaps_whose_powers_overflow():
     x, y = normal(6, 90, 8, np.float64)
     y[::3] *= 10.0 ** np.linspace(90, 307, 30)[:, None]

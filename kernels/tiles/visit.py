@@ -15,6 +15,7 @@ from .merge import insert
 from .select import offer
 
 ROWS, COLUMNS = 8, 16  # of a tile
+LARGEST = np.finfo(np.float64).max
 BIASED, ROOTED, DESCENDING = 1, 2, 4  # bits of a rule: what makes an ordered value of a canonical one
 
 
@@ -102,11 +103,14 @@ def _compared(i, j, rows, columns, low_rc, high_rc, x_at, y_at, allowed, state):
 
 @part()
 def _offered(i, j, rows, columns, low_rc, high_rc, x_at, y_at, allowed, state):
-    """state = (`Lists` of the rows,)."""
+    """state = (`Lists` of the rows,): keys are at most LARGEST, as an infinite threshold is of an owner given up."""
     for c in range(columns):
         for r in range(rows):
             if _may(allowed, i + r, j + c):
-                offer(state[0], i + r, -high_rc[r, c], -low_rc[r, c], y_at[j + c])
+                low, high = low_rc[r, c], high_rc[r, c]
+                least = LARGEST if high < -LARGEST else -high
+                most = -low if low > -LARGEST else LARGEST  # NaN: anything
+                offer(state[0], i + r, least, most, y_at[j + c])
 
 
 EPILOGUES = {
