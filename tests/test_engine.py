@@ -292,6 +292,7 @@ def test_queries_that_no_bound_decides_are_widened_alone(precision):
 @pytest.mark.parametrize("name", ["duplicates", "all-equal", "white-noise", "one-huge-row"])
 def test_adversarial_rows_stay_within_the_workspace(name, operation):
     x, y = adversarial(name, np.float32)
+    x = x[:8]  # two panels
     third = border(x, y, 9)[operation]
 
     def call(max_bytes):
