@@ -9,7 +9,9 @@ import pytest
 from cases import CASES, GEMM_FAMILY, METRICS, arrays, output_dtype
 
 OPERATIONS = ("topk", "topk_both", "within", "ranks", "gallery", "pairwise")
-EDGES = ("all-zero", "zero-rows", "bool", "one-gallery-row")  # where each metric has a rule of its own
+EDGES = (  # where each metric has a rule of its own
+    "all-zero", "zero-rows", "constant-rows-float64", "bool", "one-gallery-row",
+)  # fmt: skip
 WIDE = {name for name in CASES if output_dtype(*arrays(name)) == np.float64}
 ALL_DTYPES = ("topk", "gallery", "pairwise")  # for metrics without a bound, a kernel of a second for each of two dtypes
 
