@@ -198,6 +198,7 @@ CASES = {
     "mixed-scales-float64": mixed_scales(8, 70, 12, 140, np.float64),
     "sparse": sparse(10, 80, 30),
 }
+SOME_QUERIES = tuple(name for name in CASES if name != "no-query")
 
 
 def generator(name):

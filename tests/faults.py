@@ -269,8 +269,8 @@ FAULTS = [
     Fault(
         "a zero row is near to everything",
         "tiles/metrics.py",
-        "cosine = np.where(size == 0, 0.0,",
-        "cosine = np.where(size == 0, 1.0,",
+        "(square_y == 0), 0.0, totals[0]",
+        "(square_y == 0), 1.0, totals[0]",
         TOPK,
     ),
     Fault(

@@ -75,7 +75,7 @@ def unsigned_bytes(emitter, x, y, total):
 EMULATION = hashlib.sha256(inspect.getsource(unsigned_bytes).encode()).hexdigest()[:8]  # kernels are kept by name
 EMULATED = simd.Machine(f"emulated-{EMULATION}-vnni", 128, 4, 2, ())
 MACHINES = (*simd.runnable(), EMULATED)
-SELDOM = [("portable", "float32"), ("portable", "float64")]  # instructions that the other tests have run
+SELDOM = [("portable", kind) for kind in ("int16", "float32", "float64")]  # instructions that the other tests have run
 
 
 @pytest.fixture
@@ -288,10 +288,20 @@ def test_queries_that_no_bound_decides_are_widened_alone(precision):
     assert stats.candidates[1:].max() < 40
 
 
+def test_columns_that_no_bound_decides_get_every_query():
+    """More equal queries than the list of a column holds."""
+    x, y = random(500, 40, 24)
+    x[100:] = x[100]
+    both = cmf.topk_both(x, y, (3, 5), precision="int16", backend="numba")
+    for answer, law in zip(both, topk_law.topk_both(x, y, 3, 5), strict=True):
+        judge.same_bits(answer, law, np.float32)
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("name", ["duplicates", "all-equal", "white-noise", "one-huge-row"])
 def test_adversarial_rows_stay_within_the_workspace(name, operation):
     x, y = adversarial(name, np.float32)
+    x = x[:8]  # two panels
     third = border(x, y, 9)[operation]
 
     def call(max_bytes):

@@ -6,8 +6,9 @@ import pytest
 
 import crossmodal_fast as cmf
 import judge
-from cases import CASES, METRICS, arrays, law_kwargs, metric_kwargs, output_dtype
+from cases import arrays, law_kwargs, metric_kwargs, output_dtype
 from crossmodal_fast.kernels.topk import reference as law
+from grids import cases_by_metrics, thinned
 from least import least_max_bytes
 from test_topk import FILTERED_CASES, filters
 
@@ -26,17 +27,17 @@ def check(gallery, x, y, k, metric, backend, ids=None, **keywords):
         judge.same_bits(call(max_bytes=max_bytes), expected, output_dtype(x, y))
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "metric"), cases_by_metrics("gallery"))
 def test_equals_the_law(name, metric, backend):
     x, y = arrays(name, metric)
     gallery = cmf.Gallery(y, metric, metric_kwargs=metric_kwargs(metric))
     check(gallery, x, y, min(len(y), 9), metric, backend)
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "cosine", "dot", "cityblock"])
-@pytest.mark.parametrize("name", FILTERED_CASES)
-@pytest.mark.parametrize("kind", filters(1, 1, 0))
+@pytest.mark.parametrize(
+    ("kind", "name", "metric"),
+    thinned(4, filters(1, 1, 0), FILTERED_CASES, ["euclidean", "cosine", "dot", "cityblock"]),
+)
 def test_filters_with_ids(kind, name, metric, backend):
     x, y = arrays(name)
     ids = np.random.default_rng(71).permutation(10 * len(y))[: len(y)]

@@ -11,6 +11,7 @@ from cases import CASES, GEMM_FAMILY, METRICS, arrays, law_kwargs, metric_kwargs
 from crossmodal_fast.kernels.ranks import reference as ranks_law
 from crossmodal_fast.kernels.topk import reference as topk_law
 from crossmodal_fast.kernels.within import reference as within_law
+from grids import thinned
 from least import least_max_bytes
 from test_ranks import TIES, several
 from test_topk import FILTERED_CASES, filters
@@ -50,22 +51,24 @@ def check(x, y, metric, backend, ties="index", gallery=None, **keywords):
         judge.same_ranks(answer, expected, ties)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("name", ["normal-17x130x64", "integers-float32", "offset-1e6", "mixed-scales-float64"])
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    thinned(2, METRICS, ["normal-17x130x64", "integers-float32", "offset-1e6", "mixed-scales-float32"]),
+)
 def test_equals_the_law(name, metric, backend):
     x, y = arrays(name, metric)
     check(x, y, metric, backend, TIES[METRICS.index(metric) % len(TIES)])
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "cosine", "dot"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "metric"), thinned(3, CASES, ["euclidean", "cosine", "dot"]))
 def test_every_case(name, metric, backend):
     check(*arrays(name), metric, backend)
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "cosine", "dot", "cityblock"])
-@pytest.mark.parametrize("name", FILTERED_CASES[:3])
-@pytest.mark.parametrize("kind", filters(1, 1, 0))
+@pytest.mark.parametrize(
+    ("kind", "name", "metric"),
+    thinned(3, filters(1, 1, 0), FILTERED_CASES[:3], ["euclidean", "cosine", "dot", "cityblock"]),
+)
 def test_filters_with_ids(kind, name, metric, backend):
     x, y = arrays(name)
     check(x, y, metric, backend, "pessimistic", **filters(len(x), len(y), 20)[kind])

@@ -95,14 +95,19 @@ def search(folder, metric, max_bytes, operation="topk"):
 
 @pytest.mark.parametrize(
     ("metric", "operation"),
-    [("euclidean", "topk"), ("cosine", "topk"), ("cityblock", "topk"), ("dot", "topk_both")],
+    [
+        ("euclidean", "topk"),
+        pytest.param("cosine", "topk", marks=pytest.mark.heavy),
+        ("cityblock", "topk"),
+        ("dot", "topk_both"),
+    ],
 )
 def test_forty_thousand_rows_in_64_mib(metric, operation, tmp_path):
     written(tmp_path, 40_000 if metric != "cityblock" else 4_000, 256)
     search(tmp_path, metric, 64 * MIB, operation)
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "dot"])
+@pytest.mark.parametrize("metric", ["euclidean", pytest.param("dot", marks=pytest.mark.heavy)])
 def test_a_result_larger_than_the_workspace(metric, tmp_path):
     """`within`: pairs wait in the workspace, for several blocks of queries; some rows have more pairs than others."""
     written(tmp_path, 40_000, 16)

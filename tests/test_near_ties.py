@@ -9,6 +9,7 @@ from cases import GEMM_FAMILY, output_dtype
 from crossmodal_fast.kernels.ranks import reference as ranks_law
 from crossmodal_fast.kernels.topk import reference as topk_law
 from crossmodal_fast.kernels.within import reference as within_law
+from grids import thinned
 
 
 def every_search(x, y, k, metric, backend, bias=None, **control):
@@ -40,9 +41,7 @@ def shell(m, n, d, gap, dtype, seed=141):
     return x.astype(dtype), (x[np.arange(n) % m] + direction).astype(dtype)
 
 
-@pytest.mark.parametrize("metric", GEMM_FAMILY)
-@pytest.mark.parametrize("gap", [1e-6, 1e-7, 1e-9])
-@pytest.mark.parametrize("d", [100, 1000])
+@pytest.mark.parametrize(("metric", "gap", "d"), thinned(2, GEMM_FAMILY, [1e-6, 1e-7, 1e-9], [100, 1000]))
 def test_shells(d, gap, metric, backend):
     """Hundreds of neighbours whose float32 scores collide and swap."""
     for dtype in (np.float32, np.float64):
@@ -76,9 +75,10 @@ def test_long_rows_whose_products_cancel(d, size, backend):
     every_search(np.concatenate([x, -x, x[:, ::-1]]), y, 7, "dot", backend)
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "dot"])
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("distance", [1e4, 1e8, 1e12, 1e16])
+@pytest.mark.parametrize(
+    ("metric", "distance", "precision"),
+    thinned(2, ["euclidean", "sqeuclidean", "dot"], [1e4, 1e8, 1e12, 1e16], ["float32", "float64"]),
+)
 def test_queries_so_far_away_that_canonical_values_tie(distance, precision, metric, backend):
     """Seen from there the gallery is one point: the order is that of roundings, which the bound must leave room for."""
     rng = np.random.default_rng(143)

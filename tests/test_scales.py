@@ -9,6 +9,7 @@ from cases import GEMM_FAMILY
 from crossmodal_fast.kernels.ranks import reference as ranks_law
 from crossmodal_fast.kernels.topk import reference as topk_law
 from crossmodal_fast.kernels.within import reference as within_law
+from grids import thinned
 from least import least_max_bytes
 
 SPANS = {"float32-30": (np.float32, 30), "float64-30": (np.float64, 30), "float64-250": (np.float64, 250)}
@@ -51,9 +52,9 @@ def test_both_ways(span, metric, backend):
     both_ways(y, x, (1, 40), metric, backend)
 
 
-@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine", "dot"])
-@pytest.mark.parametrize("span", SPANS)
-@pytest.mark.parametrize("size", [1e-30, 1.0, 1e200])
+@pytest.mark.parametrize(
+    ("metric", "span", "size"), thinned(3, ["sqeuclidean", "cosine", "dot"], SPANS, [1e-30, 1.0, 1e200])
+)
 def test_both_ways_with_a_bias(size, span, metric, backend):
     x, y = spread(span)
     rng = np.random.default_rng(132)
@@ -84,9 +85,10 @@ def test_biases_whose_sum_overflows(metric, backend):
             judge.same_bits(answer, side, np.float32)
 
 
-@pytest.mark.parametrize("metric", GEMM_FAMILY)
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("span", SPANS)
+@pytest.mark.parametrize(
+    ("metric", "span", "precision"),
+    thinned(2, GEMM_FAMILY, SPANS, ["float32", "float64"], always=["float64-250"]),
+)
 def test_within_and_ranks(span, precision, metric, backend):
     x, y = spread(span)
     value, index = topk_law.topk(x, y, len(y), metric)

@@ -78,7 +78,7 @@ def test_wikipedia_semantic_matching(wikipedia):
     regression = pytest.importorskip("sklearn.linear_model").LogisticRegression
     features, labels = wikipedia
     posteriors = [
-        regression(C=30, max_iter=20000, tol=1e-8)
+        regression(C=30, max_iter=20000, tol=1e-6)
         .fit(features[f"{side}_tr"], labels["tr"])
         .predict_proba(features[f"{side}_te"])
         for side in "IT"

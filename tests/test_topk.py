@@ -16,12 +16,13 @@ FEW_METRICS = ("euclidean", "sqeuclidean", "cosine", "correlation", "dot", "city
 FILTERED_CASES = (
     "normal-9x31x8", "integers-float32", "duplicates-12x20x16x5", "zero-rows-float64", "mixed-scales-float64",
 )  # fmt: skip
-PRECISE_CASES = thinned(2, CASES, ["euclidean", "cosine", "correlation", "dot"], always=["euclidean"])
+PRECISE_CASES = thinned(3, CASES, ["euclidean", "cosine", "correlation", "dot"])
+MANY_TILES = 1.125  # of the least workspace, which alone is 14,000 jobs of a panel each for 530 x 2500: 5 s on Numba
 LEADING = [((3,), (3,)), ((2, 3), (3,)), ((3,), (2, 1)), ((), (4,)), ((1,), (4,)), ((2, 0), (1, 1))]
 
 
-def check(x, y, k, metric, **keywords):
-    """With the default workspace and with the least possible one."""
+def check(x, y, k, metric, room=1.0, **keywords):
+    """With the default workspace and with `room` times the least possible one."""
     control = {name: keywords.pop(name) for name in ("backend", "precision", "n_threads") if name in keywords}
     expected = law.topk(x, y, k, metric, **law_kwargs(metric), **keywords)
 
@@ -29,17 +30,19 @@ def check(x, y, k, metric, **keywords):
         return cmf.topk(x, y, k, metric, metric_kwargs=metric_kwargs(metric), **keywords, **control, **more)
 
     judge.same_bits(call(), expected, output_dtype(x, y))
-    judge.same_bits(call(max_bytes=least_max_bytes(call)), expected, output_dtype(x, y))
+    judge.same_bits(call(max_bytes=int(room * least_max_bytes(call))), expected, output_dtype(x, y))
 
 
-@pytest.mark.parametrize(("name", "metric"), cases_by_metrics())
+@pytest.mark.parametrize(("name", "metric"), cases_by_metrics("topk"))
 def test_equals_the_law(name, metric, backend):
     x, y = arrays(name, metric)
     check(x, y, min(len(y), 9), metric, backend=backend)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("name", ["normal-9x31x8", "integers-float32", "huge-row-1e30", "all-equal", "one-gallery-row"])
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    thinned(2, METRICS, ["normal-9x31x8", "integers-float32", "huge-row-1e30", "all-equal", "one-gallery-row"]),
+)
 def test_one_neighbour_and_all_of_them(name, metric, backend):
     x, y = arrays(name, metric)
     check(x, y, 1, metric, backend=backend)
@@ -74,7 +77,7 @@ def filters(m, n, seed):
     }
 
 
-@pytest.mark.parametrize(("kind", "name", "metric"), thinned(2, filters(1, 1, 0), FILTERED_CASES, FEW_METRICS))
+@pytest.mark.parametrize(("kind", "name", "metric"), thinned(4, filters(1, 1, 0), FILTERED_CASES, FEW_METRICS))
 def test_filters(kind, name, metric, backend):
     x, y = arrays(name)
     check(x, y, 6, metric, backend=backend, **filters(len(x), len(y), 7)[kind])
@@ -98,12 +101,9 @@ def test_excluding_self_and_more_leaves_empty_slots_at_the_end(backend):
         assert indices.tolist() == [[-1]]
 
 
-@pytest.mark.parametrize("metric", FEW_METRICS)
-@pytest.mark.parametrize(
-    ("leading_x", "leading_y"),
-    [((3,), (3,)), ((2, 3), (3,)), ((3,), (2, 1)), ((), (4,)), ((1,), (4,)), ((2, 0), (1, 1))],
-)
-def test_batches_are_independent_and_broadcast(leading_x, leading_y, metric, backend):
+@pytest.mark.parametrize(("metric", "leading"), thinned(3, FEW_METRICS, LEADING))
+def test_batches_are_independent_and_broadcast(leading, metric, backend):
+    leading_x, leading_y = leading
     rng = np.random.default_rng(11)
     x = rng.integers(-4, 5, (*leading_x, 6, 5)).astype(np.float32)
     y = rng.standard_normal((*leading_y, 20, 5)).astype(np.float32)
@@ -204,7 +204,7 @@ def test_many_tiles_of_ties(metric, backend):
     rng = np.random.default_rng(22)
     x = rng.integers(-1, 2, (530, 4)).astype(np.float32)
     y = rng.integers(-1, 2, (2500, 4)).astype(np.float32)
-    check(x, y, 70, metric, backend=backend)
+    check(x, y, 70, metric, MANY_TILES, backend=backend)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "dot"])
@@ -214,7 +214,7 @@ def test_many_tiles_of_near_duplicates(metric, backend):
     centre = rng.standard_normal(16)
     x = (centre + 1e-6 * rng.standard_normal((40, 16))).astype(np.float32)
     y = (centre + 1e-6 * rng.standard_normal((5000, 16))).astype(np.float32)
-    check(x, y, 12, metric, backend=backend)
+    check(x, y, 12, metric, MANY_TILES, backend=backend)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "dot"])
