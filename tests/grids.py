@@ -1,7 +1,6 @@
 """Cross products of parameters, thinned: `make test` runs a rotation, `make test-all` everything."""
 
 import itertools
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -46,11 +45,15 @@ def cases_by_metrics(operation, names=tuple(CASES)):
     return thinned(3, names, METRICS, always=EDGES, shift=shift, never=dear)
 
 
-@contextmanager
-def naming(*case):
+class naming:
     """For a test of many cases: what fails inside says which case it was."""
-    try:
-        yield
-    except Exception as failure:
-        failure.add_note(f"in the case {', '.join(map(str, case))}")
-        raise
+
+    def __init__(self, *case):
+        self.case = case
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, failure, trace):
+        if failure is not None:
+            failure.add_note(f"in the case {', '.join(map(str, self.case))}")

@@ -342,7 +342,7 @@ def test_auto_chooses_by_the_work(m, backend, monkeypatch):
 def test_precisions_that_numba_does_not_scan_in(operation):
     x, y = random(5, 20, 4)
     third = border(x, y, 3)[operation]
-    sentence = r"it scans in int8, int16, float32, float64, not precision='float16'"
+    sentence = r"it scans in int6, int8, int16, float32, float64, not precision='float16'"
     name = operation.removesuffix("_both")  # one kernel for both
     with pytest.raises(
         cmf.BackendUnavailable, match=rf"^{name} cannot run with backend='numba' \(numba: {sentence}\)$"

@@ -39,7 +39,7 @@ def ranks(x, y, metric, *, row, positive, filters, max_bytes, precision, prepare
 class _Counts:
     """better, before, equal of every pair (row, positive), and what the bound could not decide."""
 
-    owns_columns = False
+    owns_columns = mirrored = False
 
     def __init__(self, search, row, positive):
         self.search, self.row, self.positive = search, row, positive

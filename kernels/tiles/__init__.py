@@ -4,11 +4,12 @@
     prepare     rows -> codes, norms, offsets                             encode.py     panels.py, sides.py
     scan        tiles of scores with their bounds; keep what can matter   loop.py       sweep.py on simd.py
     epilogue    what an operation keeps of a tile                         shortlist.py  select.py, gather.py, count.py
+                                                                                        best.py, selfjoin.py
     rerank      canonical float64 value of the survivors                  metrics.py    canonical.py
     certify     the bound says that nothing else can enter; else wider    shortlist.py  select.py
                 codes for the queries concerned, in the end canonical
                 values of all of their pairs                              loop.py       exact.py
-    run         blocks under `max_bytes`, progress                        plan.py       engine.py, cost.py
+    run         blocks under `max_bytes`, progress                        plan.py       engine.py, cost.py, probe.py
 
 Of both: metrics.py (canonical values, order, last rounding) and reference.py (the same in plain loops, for the tests);
 rows.py (rows of any store), finite.py, filters.py (masks, exclusions, biases; what is reported), results.py (pairs of

@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from . import bits, metrics, near, tile
+from .jit import plain
 from .lanes import DOUBLE, TERMS, Term
 from .tile import Loop
 
@@ -67,7 +68,7 @@ _LOOPS = {
     "cosine": Loop(TERMS["product"], _cosine),
     "correlation": Loop(TERMS["product"], _cosine),
     "euclidean": Loop(TERMS["square gap"]),
-    "sqeuclidean": Loop(TERMS["square gap"]),
+    "sqeuclidean": Loop(TERMS["square gap"]),  # and the same kernels
     "hellinger": Loop(TERMS["square gap"], _root_of_half),
     "cityblock": Loop(_GAP),
     "chebyshev": Loop(replace(_GAP, fold="max")),
@@ -105,7 +106,7 @@ def prepared(metric, block):
             stat = near.entropies(metric, rows)
         else:
             stat = np.zeros(len(rows)) if metric.stat is None else metric.stat(rows)
-    return np.ascontiguousarray(rows), stat
+    return plain(rows), stat
 
 
 def filler(metric, x_dtype_name, y_dtype_name, lane_bits=None):
@@ -118,4 +119,6 @@ def filler(metric, x_dtype_name, y_dtype_name, lane_bits=None):
 
 def key(metric):
     """What tells kernels with this metric's filler from others."""
-    return near.key(metric) if near.covers(metric) else metric.name
+    if near.covers(metric):
+        return near.key(metric)
+    return "euclidean" if metric.name == "sqeuclidean" else metric.name

@@ -40,12 +40,14 @@ def filled(x, y, metric, out, max_bytes, tick):
     if room < 0 or not rows or not columns:
         return False
     threads = min(pool.threads(), 1 + (room - 16 * (d + 8) * (rows + columns)) // thread)
+    real = np.promote_types(x.dtype, y.dtype)  # of both sides: each pair of dtypes is a kernel
 
     def pieces(side, first, last, step):
         found = []
         for start in range(first, last, step):
             block = side.block(start, min(start + step, last))
-            found.append((start, direct.prepared(metric, block) if fast else (block.astype(np.float64), None)))
+            block = block.astype(real if fast else np.float64, copy=False)
+            found.append((start, direct.prepared(metric, block) if fast else (block, None)))
         return found
 
     def job(i, j, left, right):

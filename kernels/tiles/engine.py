@@ -6,7 +6,7 @@ Cost    encoding reads each side once, the sweep 2 m n d operations; scratch as 
 Sum     none of its own
 
 A keeper says what the epilogue of its operation needs:
-    kernel(kind, machine), owns_columns, per_query(), per_row(): bytes of its state
+    kernel(kind, machine), owns_columns, mirrored, per_query(), per_row(): bytes of its state
     until(first, most)                          the row behind the next block of queries
     begin(x: Queries, ranges)                   before that block
     gallery(left, right, y: Columns)            before a block of the gallery
@@ -19,12 +19,14 @@ A keeper says what the epilogue of its operation needs:
 import threading
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
 from . import canonical, cost, metrics, packed, panels, pool, probe, sides, simd, sweep
 from .encode import WIDEST
 from .filters import Stats
+from .jit import plain
 
 LONGEST = 1 << 23  # features for which the encoder's allowances for its sums hold
 LEAST_PIECE = 1 << 15  # of rows that one job encodes or settles
@@ -76,16 +78,16 @@ class Search:
         self.stats.prepare_seconds += time.perf_counter() - began
         return found
 
-    def columns(self, rows):
-        """(left, right, Columns) of blocks of the gallery."""
+    def columns(self, rows, start):
+        """(left, right, Columns) of blocks of the gallery from a row on."""
         plain = self.filters.bias is None and (self.filters.mask is None or len(self.filters.mask.shape) == 2)
-        for left, right, found, columns in self.prepared.chunks() if self.prepared else self._encoded(rows):
+        for left, right, found, columns in self.prepared.chunks() if self.prepared else self._encoded(rows, start):
             if not (columns and plain):
                 columns = self._columns(found, left, right)
             yield left, right, columns
 
-    def _encoded(self, rows):
-        for left, right in self.y.blocks(rows):
+    def _encoded(self, rows, start):
+        for left, right in self.y.blocks(rows, start):
             began = time.perf_counter()
             found = self._panels(self.y, left, right, 1)
             self.stats.prepare_seconds += time.perf_counter() - began
@@ -105,25 +107,26 @@ class Search:
     def visit(self, keeper):
         """Every block of queries against all of the gallery."""
         query_rows, gallery_rows = self.sizes(keeper)
-        m, n, done, held = len(self.x), len(self.y), 0, None
+        m, n, block, held = len(self.x), len(self.y), 0, None
         blocks = -(-m // query_rows) if m else 0
         first = 0
         while first < m:
             last = keeper.until(first, query_rows)
             x = self.queries(first, last, keeper.owns_columns)
-            ranges, step = self._shares(x.side.codes.shape[0], keeper.owns_columns)
+            ranges, step = self._shares(x.side.codes.shape[0], keeper)
             keeper.begin(x, ranges)
             odd = [NOBODY]
-            for left, right, y in held or self.columns(gallery_rows):
+            start = first // self.width * self.width if keeper.mirrored else 0
+            for left, right, y in held or self.columns(gallery_rows, start):
                 if held is None and blocks > 1 and right - left == n:
                     held = [(left, right, y)]
                 odd.append(left + np.flatnonzero(y.odd))
                 keeper.gallery(left, right, y)
                 self._sweep(keeper, x, y.side, (ranges, step), first, left)
                 keeper.block(left, right, y)
-                done += right - left
                 if self.tick is not None:
-                    self.tick(min(done, blocks * n), blocks * n)
+                    self.tick(min(block * n + right, blocks * n), blocks * n)
+            block += 1
             first = keeper.end(np.concatenate(odd))
 
     def sizes(self, keeper):
@@ -136,7 +139,7 @@ class Search:
         scratch, whole = pool.threads() * (3 + masked), -(-n // width) * width * per_row
 
         def held(queries):
-            ranges, _ = self._shares(queries // height, keeper.owns_columns)
+            ranges, _ = self._shares(queries // height, keeper)
             return queries * (code + ROW_BYTES + ranges * keeper.per_query())
 
         least_piece = max(LEAST_PIECE, 128 * d)
@@ -157,10 +160,10 @@ class Search:
             rows = min(rows, self.piece // height)
         return queries, max(width, rows // width * width)
 
-    def _shares(self, count, owns_columns):
+    def _shares(self, count, keeper):
         """(gallery ranges, query panels a job): enough jobs for all threads; columns belong to one job each."""
         threads = pool.threads()
-        if owns_columns:
+        if keeper.owns_columns:
             return threads, count
         wanted = JOBS_PER_THREAD * threads if threads > 1 else 1
         step = max(1, min(count, self._job_panels()))
@@ -179,26 +182,29 @@ class Search:
     def _sweep(self, keeper, x, y, shares, first, left):
         ranges, step = shares
         kernel, total = keeper.kernel(self.kind, self.machine), y.codes.shape[0]
-        share = -(-total // ranges)
+        cuts = _cuts(total, ranges, keeper.mirrored)
+        share = max(stop - start for start, stop in cuts)
         work = share * self.width * self.height * self.x.shape[1]
         most = max(1, min(self._job_panels(), CALL_WORK // work))
         masked = self.filters.mask is not None and len(self.filters.mask.shape) == 2
         if masked:
             most = max(1, self.piece // (self.height * share * self.width))
 
-        def job(number, q, p):
-            across, panel = slice(q * self.width, (q + share) * self.width), slice(q, q + share)
-            part = y.codes[panel], y.start[across], y.scale[across], y.offset[across], y.margin[:, panel]
+        def job(number, p):
+            panel = slice(*cuts[number])
+            across = slice(panel.start * self.width, panel.stop * self.width)
+            part = y.codes[panel], y.start[across], y.scale[across], y.offset[across], y.margin[panel]
             room = sweep.workroom(self.kind, self.machine, self.real, min(step, most), x.side.codes.shape[1])
             for top in range(p, min(p + step, x.side.codes.shape[0]), most):
                 pool.go_on()
                 bottom = min(top + most, p + step)
                 down = slice(top * self.height, bottom * self.height)
-                queries = x.side.codes[top:bottom], x.side.scale[down], x.side.margin[:, down]
+                queries = x.side.codes[top:bottom], x.side.scale[down], x.side.margin[down]
                 level, state = keeper.state(number, down, across)
                 pairs = self._pairs(
                     slice(first + down.start, first + down.stop), slice(left + across.start, left + across.stop)
                 )
+                ahead = left + across.start - first - down.start if keeper.mirrored else sweep.FAR
                 place = np.zeros(2, np.int64)
                 while True:
                     kernel(
@@ -208,6 +214,7 @@ class Search:
                         state,
                         left + across.start,
                         *pairs,
+                        ahead,
                         place,
                         room,
                     )
@@ -218,8 +225,8 @@ class Search:
 
         pool.run(
             [
-                lambda number=number, q=q, p=p: job(number, q, p)
-                for number, q in enumerate(range(0, total, share))
+                lambda number=number, p=p: job(number, p)
+                for number in range(len(cuts))
                 for p in range(0, x.side.codes.shape[0], step)
             ]
         )
@@ -245,7 +252,7 @@ class Search:
         """Ordered canonical values of pairs; one thread."""
         value = np.empty(len(row))
         x, y = matrix(self.x), matrix(self.y)
-        direct = x is not None and y is not None
+        direct = x is not None and y is not None and x.dtype == y.dtype
         form = self.metric.name if self.metric.form == "cosine" else self.metric.form
         kernel = canonical.valuer(form, *((x.dtype.name, y.dtype.name) if direct else ("float64", "float64")))
         if direct:
@@ -257,7 +264,7 @@ class Search:
                 with self.reading:
                     left, right = self.x.take(row[part]), self.y.take(column[part])
                 at = np.arange(len(left))
-                kernel(np.ascontiguousarray(left), np.ascontiguousarray(right), at, at, value[part])
+                kernel(plain(left), plain(right), at, at, value[part])
         return metrics.ordered(self.metric, value, self.filters.sums(row, column))
 
     def told(self, share):
@@ -269,6 +276,13 @@ class Search:
         """Note canonical values computed for rows."""
         with self.noting:
             self.stats.candidates += times * np.bincount(row, minlength=len(self.stats.candidates))
+
+
+def _cuts(total, ranges, mirrored):
+    """(start, stop) of ranges of gallery panels with as much work in each, above the diagonal if mirrored."""
+    power = 0.5 if mirrored else 1.0
+    cuts = [round(total * (at / ranges) ** power) for at in range(ranges + 1)]
+    return [(start, stop) for start, stop in pairwise(cuts) if start < stop]
 
 
 def search(x, y, metric, filters, precision, max_bytes, prepared, tick, k=0, k_columns=0):
@@ -301,5 +315,5 @@ def declines(precision, d):
 def matrix(rows):
     """The rows as the kernels take them, where they are in memory like that."""
     store = rows.store
-    plain = isinstance(store, np.ndarray) and store.dtype in (np.float32, np.float64) and store.dtype.isnative
-    return np.asarray(store) if plain and store.flags.c_contiguous and store.flags.aligned else None
+    held = isinstance(store, np.ndarray) and store.dtype in (np.float32, np.float64) and store.dtype.isnative
+    return plain(store) if held and store.flags.c_contiguous and store.flags.aligned else None

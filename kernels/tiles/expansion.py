@@ -15,6 +15,7 @@ import numpy as np
 from . import canonical, metrics, pool, simd
 from .distances import put
 from .encode import space
+from .jit import plain
 from .products import sweeper
 from .store import Side, ending
 
@@ -89,7 +90,7 @@ class Filling:
             step = max(1, -(-len(rows) // SAMPLE))
             sample = rows.take(np.arange(0, len(rows), step)).astype(rows.dtype)
             panels.append(self._side(found, side, len(sample)))
-            panels[-1].encode(np.ascontiguousarray(sample), 0)
+            panels[-1].encode(plain(sample), 0)
         shape = tuple(side.rows for side in panels)
         target = np.empty(shape, self.out.dtype)
         count = self._swept(found, panels, target, (0, 0), shape, 0, (0, -SAMPLE if self.alone else 0))[0]
@@ -99,9 +100,9 @@ class Filling:
 
     def _read(self, rows, first, last):
         if isinstance(rows.store, np.ndarray):
-            return np.ascontiguousarray(rows.unchecked(first, last))
+            return plain(rows.unchecked(first, last))
         with self.reading:
-            return np.ascontiguousarray(rows.unchecked(first, last))
+            return plain(rows.unchecked(first, last))
 
     def _side(self, found, side, rows):
         width = self.machine.columns(simd.KINDS[found.kind]) if side else self.machine.rows
@@ -223,6 +224,6 @@ class Filling:
     def _taken(self, rows, index):
         distinct, inverse = np.unique(index, return_inverse=True)
         if isinstance(rows.store, np.ndarray):
-            return np.ascontiguousarray(rows.take(distinct)), inverse
+            return plain(rows.take(distinct)), inverse
         with self.reading:
-            return np.ascontiguousarray(rows.take(distinct)), inverse
+            return plain(rows.take(distinct)), inverse

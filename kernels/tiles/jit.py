@@ -11,6 +11,7 @@ With a full folder it took 0.9 s for 1.5 s: loading a kernel fills none of Numba
 """
 
 import contextlib
+import ctypes
 import gc
 import hashlib
 import os
@@ -25,6 +26,7 @@ from pathlib import Path
 
 import llvmlite
 import numba
+import numpy as np
 from llvmlite.binding import Linkage
 from numba.core import cgutils, compiler, config, types
 from numba.core.caching import NullCache
@@ -150,6 +152,16 @@ class _Unlinked:
 
     def set_env(self, name, environment):
         pass
+
+
+def plain(array, dtype=None):
+    """The array in rows, and writable though nobody writes: Numba compiles a kernel anew for an array that is not."""
+    array = np.ascontiguousarray(array, dtype)
+    if array.flags.writeable or not array.size:
+        return array
+    memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
+    memory.owner = array
+    return np.ndarray(array.shape, array.dtype, memory)
 
 
 @intrinsic

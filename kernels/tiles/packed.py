@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import panels, pool, sides, simd
+from .jit import plain
 
 PIECE_BYTES = 1 << 22  # of rows that one job encodes
 CHUNK_ROWS = 1 << 16  # rows encoded and swept together: 100 MB of int16 codes at d = 768
@@ -88,7 +89,7 @@ def encoded(rows, start, stop, side, precision, measure, piece, reading):
     def job(first):
         last = min(first + step, stop)
         with reading:
-            block = np.ascontiguousarray(rows.unchecked(first, last), dtype)
+            block = plain(rows.unchecked(first, last), dtype)
         numbers = found.scale, found.residual, found.norm, found.total
         encoder(block, centre, measure.own_mean, first - start, bump, unit, words, *numbers, whole)
         if not np.isfinite(found.norm[first - start : last - start]).all():

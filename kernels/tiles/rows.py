@@ -52,9 +52,9 @@ class Rows:
         distinct, inverse = np.unique(index, return_inverse=True)
         return np.asarray(self.store[distinct]).astype(np.float64)[inverse]
 
-    def blocks(self, step):
-        """(start, stop) over all rows."""
-        return ((start, min(start + step, len(self))) for start in range(0, len(self), step))
+    def blocks(self, step, first=0):
+        """(start, stop) over all rows from the first on."""
+        return ((start, min(start + step, len(self))) for start in range(first, len(self), step))
 
     def at(self, index):
         """Some of the rows, at ascending positions."""

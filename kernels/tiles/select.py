@@ -105,8 +105,11 @@ def selector(kind, machine):
 
 
 @cache
-def both_selector(kind, machine):
-    """The same for rows and columns: state = (`Lists` of the rows, those of the columns, p, first row)."""
+def both_selector(kind, machine, mirrored=False):
+    """The same for rows and columns: state = (`Lists` of the rows, those of the columns, p, first row).
+
+    mirrored: rows and columns are the same, a pair is met once, above the diagonal, and one on it belongs to its row.
+    """
     marked, lowest_bit = marker(kind, machine), simd.lowest_bit
 
     @part()
@@ -129,6 +132,8 @@ def both_selector(kind, machine):
                 while word != 0:
                     j = column + lowest_bit(word)
                     word &= word - 1
+                    if mirrored and first_row + i + test > first_column + j:
+                        continue
                     if not may(exclude, mask, i, j, first_column + j):
                         continue
                     score = x_scale.dtype.type(totals[r, j - column]) * y_scale[j] - x_scale[i] * y_offset[j]
@@ -139,7 +144,7 @@ def both_selector(kind, machine):
                         offer(columns, j, least / x_scale[i] - p[i], most / x_scale[i] - p[i], first_row + i)
                         level[j] = y_offset[j] + columns[3][j, 0]
 
-    return loop("both", kind, machine, limits, epilogue, tests=2)
+    return loop("mirrored" if mirrored else "both", kind, machine, limits, epilogue, tests=2)
 
 
 @kernel()

@@ -128,11 +128,11 @@ def queries(panels, measure, precision, rows, bias=None, symmetric=False):
             offset, weight = offset + shift, weight + np.abs(shift) + 1.0 / measure.unit
             odd |= _unsafe(shift)
         error = growth(len(measure.centre), "float64") + (CENTRED if symmetric else 0.0)
-        margin = np.stack([residual, norm + residual, error * weight]) / scale * (1 + 2.0**-20)
+        margin = np.stack([residual, norm + residual, error * weight], axis=1) / scale[:, None] * (1 + 2.0**-20)
         narrow = margin.astype(real)
-        odd |= ~np.isfinite(narrow).all(axis=0) | ~np.isfinite((1 / scale).astype(real))
+        odd |= ~np.isfinite(narrow).all(axis=1) | ~np.isfinite((1 / scale).astype(real))
         odd |= ~np.isfinite((offset / scale).astype(real))
-    narrow[:, odd], offset[odd], scale[odd], weight[odd] = 0, 0, 1, 0
+    narrow[odd], offset[odd], scale[odd], weight[odd] = 0, 0, 1, 0
     nobody = np.where(odd | (np.arange(len(odd)) >= rows), np.inf, offset)  # in columns no limit lets them pass
     side = Side(panels.codes, np.zeros(0, np.int32), (1 / scale).astype(real), nobody.astype(real), narrow)
     return Queries(side, odd[:rows], 1 / scale, offset, weight, measure)
@@ -161,8 +161,8 @@ def columns(panels, measure, precision, rows, bias=None, allowed=None):
             odd |= _unsafe(shift)
             offset, weight = offset + shift, weight + np.abs(shift)  # their errors do not cancel where they do
         error = SLACK[real] + growth(d, "float64" if kind.exact else kind.name)
-        per_row = np.stack([norm, residual + error * (norm + residual), error * weight])
-        odd |= ~np.isfinite(per_row.astype(real)).all(axis=0) | ~np.isfinite(scale.astype(real))
+        per_row = np.stack([norm, residual + error * (norm + residual), error * weight], axis=1)
+        odd |= ~np.isfinite(per_row.astype(real)).all(axis=1) | ~np.isfinite(scale.astype(real))
     large = (norm > LARGE) & ~odd
     if np.count_nonzero(large) <= rows // SELDOM + 1:  # else they would widen the margins of their panels
         odd |= large
@@ -173,8 +173,8 @@ def columns(panels, measure, precision, rows, bias=None, allowed=None):
     out[rows:] = True
     if allowed is not None:
         out[:rows] |= ~allowed
-    per_row[:, out] = 0
-    margin = per_row.reshape(3, -1, width).max(axis=2) * (1 + 2.0**-20)
+    per_row[out] = 0
+    margin = per_row.reshape(-1, width, 3).max(axis=1) * (1 + 2.0**-20)
     start = (-machine.bump(kind) * panels.total).astype(kind.total)
     offset, scale = np.where(out, np.inf, offset), np.where(out, 1.0, scale)
     side = Side(panels.codes, start, scale.astype(real), offset.astype(real), margin.astype(real))

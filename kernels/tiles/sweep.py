@@ -19,6 +19,7 @@ import numpy as np
 from . import simd
 from .jit import borrowed, kernel, part
 
+FAR = 1 << 62
 BLOCK_BYTES = 1 << 14  # of one row of codes multiplied at a time: a panel of 16 is half an L2 (int16: 8192 features)
 
 
@@ -29,7 +30,7 @@ class Side(NamedTuple):
     start: np.ndarray  # y: (panels * width,) what the totals begin with
     scale: np.ndarray  # y: s; x: c = 1 / s
     offset: np.ndarray  # y: o, infinite where nobody may match; x: p
-    margin: np.ndarray  # y: (3, panels) Y, R, O; x: (3, rows) a, b, w
+    margin: np.ndarray  # y: (panels, 3) Y, R, O; x: (rows, 3) a, b, w
 
 
 @part()
@@ -61,8 +62,11 @@ def loop(name, kind, machine, limits, epilogue, tests=1, full=never):
     block = BLOCK_BYTES // (np.dtype(kind.code).itemsize * kind.group)
 
     @kernel(name, kind.name, machine.name)
-    def sweep(x, y, level, state, first_column, exclude, mask, place, room):
-        """level: offsets of the second test, if there is one; state: what limits and epilogue work on."""
+    def sweep(x, y, level, state, first_column, exclude, mask, ahead, place, room):
+        """level: offsets of the second test, if there is one; state: what limits and epilogue work on.
+
+        Tiles below the diagonal are left out, where column j of the job is row j + ahead; FAR ahead there are none.
+        """
         x_codes, x_scale, x_margin = borrowed(x)
         y_codes, y_start, y_scale, y_offset, y_margin = borrowed(y)
         level, exclude, mask = borrowed((level, exclude, mask))
@@ -84,15 +88,16 @@ def loop(name, kind, machine, limits, epilogue, tests=1, full=never):
         x_last, y_last = last * x_codes.strides[1], last * y_codes.strides[1]
         for q in range(place[0], y_codes.shape[0]):
             column, low = q * columns, place[1]
+            stop = min(x_codes.shape[0], max(0, (ahead + column + columns - 1) // rows + 1))
             begin, apart = start_at + y_start.itemsize * column, 0
             for s in range(0, last, block):
-                for p in range(low, x_codes.shape[0]):
+                for p in range(low, stop):
                     here = totals_at + p * deep
                     added(
                         x_at + p * x_bytes + s * x_codes.strides[1], y_at + q * y_bytes + s * y_codes.strides[1],
                         here if s else begin, columns if s else 0, block, here, 0, 0, 0, 0, 0, 0, 0,
                     )  # fmt: skip
-            for p in range(low, x_codes.shape[0]):
+            for p in range(low, stop):
                 if full(held):
                     place[0], place[1] = q, p
                     return
@@ -102,10 +107,10 @@ def loop(name, kind, machine, limits, epilogue, tests=1, full=never):
                 for r in range(rows):
                     i = row + r
                     margin[r] = (
-                        x_margin[0, i] * y_margin[0, q]
-                        + x_margin[1, i] * y_margin[1, q]
-                        + x_scale[i] * y_margin[2, q]
-                        + x_margin[2, i]
+                        x_margin[i, 0] * y_margin[q, 0]
+                        + x_margin[i, 1] * y_margin[q, 1]
+                        + x_scale[i] * y_margin[q, 2]
+                        + x_margin[i, 2]
                     )
                 limits(row, margin, limit, x_scale, held)
                 if tile(

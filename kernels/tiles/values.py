@@ -28,6 +28,7 @@ class Values:
             self.error = np.array([*near.error(self.metric, d), near.ceiling(self.metric)])
         biased = search.filters.bias is not None
         stores = search.x.store.dtype, search.y.store.dtype
+        self.real = np.promote_types(search.x.dtype, search.y.dtype)  # of both sides: each pair of dtypes is a kernel
         self.packs = self.fast and direct.packs(self.metric, *stores)
         self.rule = BIASED * biased + ROOTED * (biased and self.metric.rooted) + DESCENDING * self.metric.descending
 
@@ -45,8 +46,8 @@ class Values:
                 block = source.take(positions)
         if not self.fast:
             return block.astype(np.float64), None
-        with np.errstate(all="ignore"):
-            return direct.prepared(self.metric, block != 0 if self.packs else block)
+        block = block != 0 if self.packs else block.astype(self.real, copy=False)
+        return direct.prepared(self.metric, block)
 
     def visit(self, name, x, y, positions, state):
         """One epilogue over the pairs of two prepared blocks at their positions."""

@@ -38,7 +38,7 @@ def within(x, y, metric, *, radius, dtype, filters, max_bytes, precision, prepar
 class _Inside:
     """Pairs inside the radius, block of queries by block of queries."""
 
-    owns_columns = False
+    owns_columns = mirrored = False
 
     def __init__(self, search, radius, dtype):
         self.search, self.radius, self.dtype, self.results = search, radius, dtype, None

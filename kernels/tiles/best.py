@@ -1,0 +1,205 @@
+"""The k best of the rows of a block of queries, and of the columns of a block of the gallery: a keeper of `engine.py`.
+
+Work    lists of candidates while tiles are swept (`select.py`), then canonical values of what the bound leaves
+Shapes  out [(distances, indices) of the rows] and maybe [.. of the columns]
+Cost    about 2 d flops for each candidate; scratch lists of 4 k + ROOM candidates an owner
+Sum     canonical (`canonical.py`)
+"""
+
+import numpy as np
+
+from . import exact, merge, metrics, pool, select
+
+WIDER = {"int6": "int16", "int8": "int16"}  # for queries whose candidates the codes do not tell apart; beyond, values
+PROMISING = 3  # candidates for each of the k best from where on those with the largest bounds are valued first
+FEW = 4  # rows that canonical values settle sooner than the gallery is encoded again
+OWNERS = 64  # whose candidates one job settles
+ROOM = {"int6": 3072, "int8": 1536, "int16": 128, "float32": 128, "float64": 128}  # candidates of an owner beyond 4 k
+# white noise leaves 220 of 100,000 rows in int8 and 12 in int16 (k = 10, d = 768), sentences 236 of 108,000 in int6
+
+
+def empty(owners, k):
+    """(value, index) with nothing in them."""
+    return np.full((owners, k), np.inf), np.full((owners, k), -1, np.int64)
+
+
+class Best:
+    """Candidates of owners, then the k best; rows that want a wider scan are left in `crowded`."""
+
+    mirrored = False
+
+    def __init__(self, search, out, k, k_columns):
+        self.search, self.out, self.k, self.k_columns = search, out, k, k_columns
+        self.owns_columns = k_columns > 0
+        room = ROOM[search.precision]
+        self.capacity, self.column_capacity = 4 * k + room, 2 * k_columns + room
+        n = len(search.y)
+        self.column_value, self.column_index = empty(n, k_columns)
+        self.column_lost, self.crowded = np.zeros(n, bool), []
+
+    def __str__(self):
+        return f"k={max(self.k, self.k_columns)}"
+
+    def per_query(self):
+        return self.capacity * select.ENTRY_BYTES + 40 * self.k + 32
+
+    def per_row(self):
+        return self.column_capacity * select.ENTRY_BYTES + 40 * self.k_columns + 32 if self.owns_columns else 0
+
+    def fixed(self):
+        return len(self.search.y) * (self.k_columns * 16 + 1) + pool.threads() * OWNERS * self.capacity * 48
+
+    def kernel(self, kind, machine):
+        return (select.both_selector if self.owns_columns else select.selector)(kind, machine)
+
+    def until(self, first, most):
+        self.first, self.last = first, min(first + most, len(self.search.x))
+        return self.last
+
+    def begin(self, x, ranges):
+        first, last, self.x = self.first, self.last, x
+        self.rows = [select.lists(len(x.scale), self.capacity, self.k, x.side.scale.dtype) for _ in range(ranges)]
+        for part in self.rows:
+            part.lows[last - first :] = np.inf
+            part.lows[: last - first][x.lost] = np.inf
+        self.columns = None
+
+    def gallery(self, left, right, y):
+        if self.owns_columns:
+            self.columns = select.lists(len(y.side.scale), self.column_capacity, self.k_columns, y.side.scale.dtype)
+            self.columns.lows[right - left :] = np.inf
+            self.columns.lows[: right - left][y.odd] = np.inf
+            self.level = y.side.offset - y.side.offset.dtype.type(np.inf)
+
+    def state(self, number, down, across):
+        rows = tuple(part[down] for part in self.rows[number])
+        if not self.owns_columns:
+            return None, (rows,)
+        columns = tuple(part[across] for part in self.columns)
+        return self.level[across], (rows, columns, self.x.side.offset[down], self.first + down.start)
+
+    def emptied(self, state):
+        """Lists make their own room."""
+
+    def block(self, left, right, y):
+        if self.owns_columns:
+            held = self.column_value[left:right], self.column_index[left:right]
+            self.column_lost[left:right] |= self._settle([self.columns], y.odd, left, held)
+
+    def end(self, odd):
+        search, results = self.search, self._results()
+        rows, everybody = np.arange(self.first, self.last), np.arange(len(search.y))
+        odd_rows = self.x.lost
+        given_up = self._settle(self.rows, odd_rows, self.first, results)
+        search.stats.widened[rows[given_up]] = True
+        self._merged(rows, ~(odd_rows | given_up), odd, results)
+        self._crowded(rows, given_up, results)
+        if self.owns_columns and given_up.any():
+            self._only_columns(rows[given_up], odd)
+        self._merged(rows, odd_rows, everybody, results)
+        self._written(rows, results)
+        return self.last
+
+    def alone(self):
+        """Without a scan: every pair by canonical value."""
+        everybody = np.arange(len(self.search.y))
+        self.columns = None
+        step = exact.blocks(self.search, 40 * self.k * 4, self.fixed, self)
+        for first in range(0, len(self.search.x), step):
+            self.until(first, step)
+            rows, results = np.arange(self.first, self.last), self._results()
+            self._merged(rows, np.ones(len(rows), bool), everybody, results)
+            self._written(rows, results)
+            self.search.told(self.last / len(self.search.x))
+
+    def finish(self):
+        """What waits for the last block of queries: all columns."""
+        self.rows = self.columns = None
+        if not self.owns_columns:
+            return
+        lost = np.flatnonzero(self.column_lost)
+        if len(lost):
+            value, index = empty(len(lost), self.k_columns)
+            exact.best(exact.Turned(self.search), lost, np.arange(len(self.search.x)), value, index)
+            self.column_value[lost], self.column_index[lost] = value, index
+        self._out(1, slice(None), self.column_value, self.column_index)
+
+    def _crowded(self, rows, given_up, results):
+        """Rows whose candidates the bound did not tell apart: another scan, or every pair by canonical value."""
+        if self.search.precision in WIDER and np.count_nonzero(given_up) > FEW:
+            self.crowded.append(rows[given_up])
+        else:
+            self._merged(rows, given_up, np.arange(len(self.search.y)), results, columns=False)
+
+    def _results(self):
+        return empty(self.last - self.first, self.k)
+
+    def _written(self, rows, results):
+        self._out(0, slice(self.first, self.last), *results)
+
+    def _out(self, side, rows, value, index):
+        distances, indices = self.out[side]
+        biased = self.search.filters.bias is not None
+        distances[rows] = metrics.returned(self.search.metric, value, distances.dtype, biased)
+        indices[rows] = index
+
+    def _merged(self, rows, some, partners, results, columns=True):
+        """The pairs of some rows with partners by canonical value, folded into the results of both sides."""
+        if not some.any() or not len(partners):
+            return
+        held = [part[some] for part in results]
+        theirs = [self.column_value[partners], self.column_index[partners]] if self.owns_columns and columns else None
+        exact.best(self.search, rows[some], partners, *held, theirs)
+        for part, found in zip(results, held, strict=True):
+            part[some] = found
+        if theirs:
+            self.column_value[partners], self.column_index[partners] = theirs
+
+    def _only_columns(self, rows, odd):
+        """Odd columns have seen nothing of the rows that were given up."""
+        if len(odd):
+            value, index = self.column_value[odd], self.column_index[odd]
+            exact.best(exact.Turned(self.search), odd, rows, value, index)
+            self.column_value[odd], self.column_index[odd] = value, index
+
+    def _settle(self, lists, lost, first, results):
+        """Canonical values for the candidates of the owners from `first` on, and the best of them; who was given up."""
+        count, turned = len(lost), lists is not self.rows
+        given_up = ~lost & (np.stack([part.count[:count] for part in lists]) < 0).any(axis=0)
+        out = lost | given_up
+
+        def job(start):
+            stop = min(start + OWNERS, count)
+            lows = np.concatenate([part.lows[start:stop] for part in lists], axis=1)  # of disjoint partners
+            k = lists[0].lows.shape[1]
+            floor = np.partition(lows, -k, axis=1)[:, -k].copy()  # the k-th largest lower bound of all
+            floor[out[start:stop]] = np.inf
+            size = sum(int(np.maximum(part.count[start:stop], 0).sum()) for part in lists)
+            owner, partner = np.empty(size, np.int64), np.empty(size, np.int64)
+            high, size = np.empty(size, lists[0].high.dtype), 0
+            for part in lists:
+                rows = slice(start, stop)
+                size += select.survivors(part.high[rows], part.where[rows], part.count[rows], floor, first + start,
+                                         owner[size:], partner[size:], high[size:])  # fmt: skip
+            owner, partner, high = owner[:size], partner[:size], high[:size]
+            if len(lists) > 1:
+                order = np.argsort(owner, kind="stable")
+                owner, partner, high = owner[order], partner[order], high[order]
+            if turned or size < PROMISING * k * (stop - start):
+                self._valued(owner, partner, turned, first, results)
+                return
+            leads = np.empty(size, bool)
+            select.leading(owner, high, np.empty((1, k), high.dtype), leads)
+            self._valued(owner[leads], partner[leads], turned, first, results)
+            limit, _ = self.x.keys(np.arange(start, stop), results[0][start:stop, -1])
+            rest = ~leads & (high >= limit[owner - first - start])
+            self._valued(owner[rest], partner[rest], turned, first, results)
+
+        pool.run([lambda start=start: job(start) for start in range(0, count, OWNERS)])
+        return given_up
+
+    def _valued(self, owner, partner, turned, first, results):
+        pairs = (partner, owner) if turned else (owner, partner)
+        value = self.search.values(*pairs)
+        self.search.counted(owner if self.mirrored else pairs[0])
+        merge.listed(owner, partner, value, first, *results)
