@@ -151,7 +151,9 @@ def test_minkowski_delegates(p, metric, backend):
     np.testing.assert_array_equal(value, cmf.pairwise_distances(x, y, metric, backend=backend))
 
 
-@pytest.mark.parametrize("p", [0.5, 3, np.float32(1.5), np.int64(4)])
+@pytest.mark.parametrize(
+    "p", [3, np.float32(1.5), *(pytest.param(p, marks=pytest.mark.heavy) for p in (0.5, np.int64(4)))]
+)
 def test_powers_of_minkowski(p, backend):
     x, y = rows()
     value = cmf.pairwise_distances(x, y, "minkowski", metric_kwargs={"p": p}, backend=backend)

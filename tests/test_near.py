@@ -21,7 +21,10 @@ METRICS = {
     "jensenshannon": ("jensenshannon", None),
     "jensenshannon-2": ("jensenshannon", {"base": 2}),
 }
-metrics_of_pow_and_log = pytest.mark.parametrize("name", METRICS)
+SELDOM = ("minkowski-1.5", "jensenshannon-2")  # each brings kernels of its own
+metrics_of_pow_and_log = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.heavy if name in SELDOM else ()) for name in METRICS]
+)
 two_metrics = pytest.mark.parametrize("name", ["minkowski-3", "jensenshannon"])
 
 

@@ -59,7 +59,9 @@ def test_threads_and_blocks_do_not_show(n_threads, joined):
     assert joined[0]
 
 
-@pytest.mark.parametrize("precision", ["int6", "int8", "int16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "precision", ["int8", "int16", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("int6", "float64"))]
+)
 def test_every_precision(precision, joined):
     assert both_ways(rows(400, 30), 5, precision=precision).precision == precision
     assert joined == [True]

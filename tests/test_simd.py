@@ -48,8 +48,17 @@ ONE_LOOP = {  # instructions of the multiplication, for each vector of accumulat
 RELOADS = {("avx512", "int8"), ("avx2", "int8"), ("neon", "int16")}  # two halves of an operand: more than the registers
 NAMES = [f"{machine.name}-{machine.rows}x{machine.vectors}" for machine in MACHINES]
 
-machines = pytest.mark.parametrize("machine", MACHINES, ids=NAMES)
 kinds = pytest.mark.parametrize("kind", simd.KINDS.values(), ids=list(simd.KINDS))
+tiles = pytest.mark.parametrize(
+    ("kind", "machine"),
+    [
+        pytest.param(
+            kind, machine, id=f"{kind.name}-{name}",
+            marks=pytest.mark.heavy if machine in FORCED and kind.name not in ("int6", "float32") else (),
+        )
+        for kind in simd.KINDS.values() for machine, name in zip(MACHINES, NAMES, strict=True)
+    ],
+)  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------- on this machine
@@ -160,8 +169,7 @@ class Tile:
         return hits
 
 
-@machines
-@kinds
+@tiles
 def test_totals_are_exact(kind, machine):
     runnable(machine)
     for steps in (1, 2, 3, 7, 64):
@@ -173,8 +181,7 @@ def test_totals_are_exact(kind, machine):
         np.testing.assert_array_equal(scores, tile.totals(tile.start[:1]))
 
 
-@machines
-@kinds
+@tiles
 def test_the_largest_codes(kind, machine):
     """Sums up to the last bit of int32; floats within n eps |x| |y|."""
     runnable(machine)
@@ -195,8 +202,7 @@ def test_the_largest_codes(kind, machine):
         assert (np.abs(scores - tile.totals(tile.start)) <= (steps + 1) * np.finfo(kind.code).eps * size).all()
 
 
-@machines
-@kinds
+@tiles
 def test_features_in_blocks(kind, machine):
     runnable(machine)
     tile = Tile(kind, machine, 12, 40)
@@ -208,8 +214,7 @@ def test_features_in_blocks(kind, machine):
     np.testing.assert_array_equal(so_far, totals)
 
 
-@machines
-@kinds
+@tiles
 def test_a_single_score_at_its_limit_passes(kind, machine):
     """>=: one cell alone reaches its limit exactly; a bit less and nothing is written."""
     runnable(machine)
@@ -232,8 +237,7 @@ def test_a_single_score_at_its_limit_passes(kind, machine):
         assert not tile.marks(tile.totals(tile.start).astype(kind.total)).any()
 
 
-@machines
-@kinds
+@tiles
 def test_marks_are_the_scores_that_pass(kind, machine):
     runnable(machine)
     tile = Tile(kind, machine, 6, 30, seed=2)
@@ -251,8 +255,7 @@ def test_marks_are_the_scores_that_pass(kind, machine):
         assert not passing[:, 0].any()
 
 
-@machines
-@kinds
+@tiles
 def test_either_of_two_tests_suffices(kind, machine):
     runnable(machine)
     tile = Tile(kind, machine, 4, 30, seed=3)
@@ -267,8 +270,7 @@ def test_either_of_two_tests_suffices(kind, machine):
             assert tile.marks(tile.totals(tile.start).astype(kind.total), test).any() == yes
 
 
-@machines
-@kinds
+@tiles
 def test_nothing_passes_a_limit_that_is_no_number(kind, machine):
     runnable(machine)
     tile = Tile(kind, machine, 2, 10)

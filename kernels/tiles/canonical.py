@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import borrowed, kernel, part
+from .jit import address_of, borrowed, kernel, part
 from .lanes import DOUBLE, INT64, TERMS, Sums
 
 COLUMNS = 4  # of y that `valuer` reads at a time
@@ -52,16 +52,6 @@ def read(typing, address, at):
     return types.float64(types.int64, types.int64), emit
 
 
-@intrinsic
-def start(typing, array):
-    """Address of the first entry: `array.ctypes.data`, which takes ten times as long to compile."""
-
-    def emit(context, builder, signature, given):
-        return builder.ptrtoint(context.make_array(signature.args[0])(context, builder, given[0]).data, INT64)
-
-    return types.int64(array), emit
-
-
 @part()
 def _cosine(product, x_square, y_square):
     """1 - product / root of both squares, clipped as `metrics` does: NaN stays NaN, a zero row is at 1 from all."""
@@ -83,8 +73,8 @@ def _copier(real, centred):
         """Copy rows j of y to `room` and put their addresses into the table."""
         d, count = y.shape[1], j_c.shape[0]
         for c in range(COLUMNS):
-            table[c] = start(y) + y.strides[0] * j_c[c if c < count else count - 1]
-        tops = magnitude(d, table[0], start(table))
+            table[c] = address_of(y) + y.strides[0] * j_c[c if c < count else count - 1]
+        tops = magnitude(d, table[0], address_of(table))
         for c in range(count):
             row, out = y[j_c[c]], room[c]
             up = -math.frexp(read(tops, c))[1]
@@ -93,9 +83,9 @@ def _copier(real, centred):
             for feature in range(d):
                 out[feature] = np.float64(row[feature]) * factor * beyond
         for c in range(COLUMNS):
-            table[c] = start(room) + room.strides[0] * (c if c < count else count - 1)
+            table[c] = address_of(room) + room.strides[0] * (c if c < count else count - 1)
         if centred:
-            sums = total(d, table[0], start(table))
+            sums = total(d, table[0], address_of(table))
             for c in range(count):
                 mean, out = read(sums, c) / d, room[c]
                 at = 1
@@ -135,20 +125,20 @@ def valuer(form, x_real, y_real):
             while end < size and end < at + COLUMNS and i_p[end] == i:
                 end += 1
             if i != last:
-                last, x_at = i, start(x) + x.strides[0] * i
+                last, x_at = i, address_of(x) + x.strides[0] * i
                 if x_copied:
                     x_copy(x, i_p[at : at + 1], table, x_room)
-                    x_at = start(x_room)
+                    x_at = address_of(x_room)
                 if angle:
                     for c in range(COLUMNS):
                         table[c] = x_at
-                    x_square = read(own(d, x_at, start(table)), 0)
+                    x_square = read(own(d, x_at, address_of(table)), 0)
             if y_copied:
                 y_copy(y, j_p[at:end], table, room)
             else:
                 for c in range(COLUMNS):
-                    table[c] = start(y) + y.strides[0] * j_p[at + c if at + c < end else end - 1]
-            totals = added(d, x_at, start(table))
+                    table[c] = address_of(y) + y.strides[0] * j_p[at + c if at + c < end else end - 1]
+            totals = added(d, x_at, address_of(table))
             for c in range(end - at):
                 value = read(totals, c)
                 value_p[at + c] = _cosine(value, x_square, read(totals, COLUMNS + c)) if angle else value

@@ -23,7 +23,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .jit import borrowed, kernel, part
+from .jit import address_of, borrowed, kernel, part
 from .simd import INT32, INT64, Emitter
 
 ROWS = 4  # of E in a tile
@@ -213,7 +213,7 @@ def mapper(kind, machine, tile):
         d, spoiled = e.shape[1], real(0)
         room = np.zeros((MOST_ROWS, (d // padded + 1) * padded), e.dtype)
         totals = np.empty((height, ROWS), e.dtype)
-        room_at, totals_at = room.ctypes.data, totals.ctypes.data
+        room_at, totals_at = address_of(room), address_of(totals)
         ahead = stride * max(1, FETCHED // max(1, abs(stride)))
         for g in range(matrices.shape[0]):
             start, rows = starts[g], starts[g + 1] - starts[g]

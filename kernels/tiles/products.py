@@ -21,7 +21,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from . import simd
-from .jit import borrowed, kernel
+from .jit import address_of, borrowed, kernel
 from .simd import DOUBLE, FLOAT, INT32, INT64
 
 GROUP = 8  # features the loop takes at a time; rows are padded to it
@@ -176,10 +176,10 @@ def sweeper(kind, machine, result, rooted):
         buffer, hits = borrowed(room)
         groups = x_codes.shape[1] // GROUP
         x_at, y_at, x_numbers_at, y_numbers_at, out_at, buffer_at = (
-            x_codes.ctypes.data, y_codes.ctypes.data, x_numbers.ctypes.data, y_numbers.ctypes.data, out.ctypes.data,
-            buffer.ctypes.data,
+            address_of(x_codes), address_of(y_codes), address_of(x_numbers), address_of(y_numbers), address_of(out),
+            address_of(buffer),
         )  # fmt: skip
-        hits_at, size = hits.ctypes.data, out.itemsize
+        hits_at, size = address_of(hits), out.itemsize
         panels, count = y_codes.shape[0], 0
         p, q = start // panels, start % panels - 1
         for at in range(start, panels * x_codes.shape[0]):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import simd
-from .jit import borrowed, kernel, part
+from .jit import address_of, borrowed, kernel, part
 
 FAR = 1 << 62
 BLOCK_BYTES = 1 << 14  # of one row of codes multiplied at a time: a panel of 16 is half an L2 (int16: 8192 features)
@@ -46,7 +46,7 @@ def may(exclude, mask, i, j, position):
 
 @part()
 def address(values, at):
-    return values.ctypes.data + values.itemsize * at
+    return address_of(values) + values.itemsize * at
 
 
 def loop(name, kind, machine, limits, epilogue, tests=1, full=never):
@@ -75,15 +75,15 @@ def loop(name, kind, machine, limits, epilogue, tests=1, full=never):
         steps, x_bytes, y_bytes = x_codes.shape[1], x_codes.strides[0], y_codes.strides[0]
         wide, deep = x_scale.itemsize, totals.strides[0]
         x_at, y_at, start_at, totals_at = (
-            x_codes.ctypes.data,
-            y_codes.ctypes.data,
-            y_start.ctypes.data,
-            totals.ctypes.data,
+            address_of(x_codes),
+            address_of(y_codes),
+            address_of(y_start),
+            address_of(totals),
         )
         row_at, scale_at, offset_at, level_at = (
-            x_scale.ctypes.data, y_scale.ctypes.data, y_offset.ctypes.data, level.ctypes.data
+            address_of(x_scale), address_of(y_scale), address_of(y_offset), address_of(level)
         )  # fmt: skip
-        limit_at, other_at = limit.ctypes.data, limit.ctypes.data + limit.strides[0]
+        limit_at, other_at = address_of(limit), address_of(limit) + limit.strides[0]
         last = (steps - 1) // block * block  # the steps before the last block
         x_last, y_last = last * x_codes.strides[1], last * y_codes.strides[1]
         for q in range(place[0], y_codes.shape[0]):
@@ -145,8 +145,8 @@ def marker(kind, machine):
     @part()
     def marked(test, row, column, totals, limit, hits, x_scale, y_scale, offset):
         marks(
-            totals.ctypes.data, address(y_scale, column), address(offset, column), address(x_scale, row),
-            limit.ctypes.data + test * limit.strides[0], hits.ctypes.data + test * hits.strides[0],
+            address_of(totals), address(y_scale, column), address(offset, column), address(x_scale, row),
+            address_of(limit) + test * limit.strides[0], address_of(hits) + test * hits.strides[0],
         )  # fmt: skip
 
     return marked
