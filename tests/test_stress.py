@@ -235,8 +235,8 @@ def test_a_process_tells_apart_the_kernels_that_two_others_have_kept(tmp_path):
         assert done.returncode == 0, f"{metrics}: {done.stderr[-500:]}"
 
 
-LONG = {  # many seconds if nothing stops them
-    "scan": "cmf.topk(many, rows, 10, n_threads=2, backend='numba')",
+LONG = {  # many seconds if nothing stops them; the precision named, as no compilation would stop
+    "scan": "cmf.topk(many, rows, 10, n_threads=2, backend='numba', precision='int16')",
     "without a bound": "cmf.topk(many, rows, 10, 'cityblock', n_threads=2, backend='numba')",
     "columns": "cmf.topk_both(many, rows, 10, n_threads=2, backend='numba')",
     "within": "cmf.within(many, rows, 1.0, n_threads=2, backend='numba')",
