@@ -56,5 +56,8 @@ def _sampled(rows, most, measure):
 
 def _lost(rows, largest):
     """Mean share of a row's length that its codes leave out."""
+    length = np.linalg.norm(rows, axis=1)
+    rows, length = rows[length > 0], length[length > 0]
     step = np.abs(rows).max(axis=1, keepdims=True) / largest
-    return np.nanmean(np.linalg.norm(rows - step * np.rint(rows / step), axis=1) / np.linalg.norm(rows, axis=1))
+    lost = np.linalg.norm(rows - step * np.rint(rows / step), axis=1) / length
+    return lost.mean() if len(lost) else 0.0
