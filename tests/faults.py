@@ -26,14 +26,14 @@ FAULTS = [
     Fault(
         "a block of one row at the end is dropped",
         "tiles/rows.py",
-        "for start in range(0, len(self), step))",
-        "for start in range(0, max(1, len(self) - 1), step))",
+        "for start in range(first, len(self), step))",
+        "for start in range(first, max(1, len(self) - 1), step))",
         TOPK,
     ),
     Fault(
         "the tail behind the last full block is dropped",
         "tiles/rows.py",
-        "for start in range(0, len(self), step))",
+        "for start in range(first, len(self), step))",
         "for start in range(0, len(self) // step * step or min(1, len(self)), step))",
         TOPK,
     ),
