@@ -70,7 +70,20 @@ def test_no_rows_are_too_strange(metric, monkeypatch):
 
 
 def test_only_long_searches_are_looked_at():
-    assert cost.worth_a_look(2000, 100_000, 256, 10, 0) == ("int6" in cost._rates())
-    assert not cost.worth_a_look(200, 10_000, 256, 10, 0)
-    assert not cost.worth_a_look(2000, 100_000, 256, 10, 10)
-    assert not cost.worth_a_look(2000, 100_000, 256, 0, 0)
+    assert cost.worth_a_look(2000, 100_000, 256, 10, 0, 1 << 30) == ("int6" in cost._rates())
+    assert not cost.worth_a_look(200, 10_000, 256, 10, 0, 1 << 30)
+    assert not cost.worth_a_look(2000, 100_000, 256, 10, 10, 1 << 30)
+    assert not cost.worth_a_look(2000, 100_000, 256, 0, 0, 1 << 30)
+    assert not cost.worth_a_look(2000, 100_000, 32_768, 10, 0, 64 << 20)
+
+
+def test_what_does_not_fit_takes_other_codes(monkeypatch):
+    x, y = clustered(64, 3000, 128)
+    monkeypatch.setattr(cost, "PROBED", 1)
+    control = {"backend": "numba", "return_stats": True, "n_threads": 4}
+    if "int6" not in cost._rates():
+        pytest.skip("int6 is of no use here")
+    roomy = cmf.topk(x, y, 5, **control)
+    tight = cmf.topk(x, y, 5, **control, max_bytes=6 << 20)
+    assert (roomy[2].precision, tight[2].precision) == ("int6", "int16")
+    same(roomy[:2], tight[:2])

@@ -106,10 +106,10 @@ def test_the_same_memory_is_enough(joined):
 
 def test_half_of_the_tiles_are_multiplied(monkeypatch):
     """Rows of a block that lie below all of its columns are never met: the job says how far ahead its columns are."""
-    cuts = engine._cuts(100, 2, True)
-    assert cuts == [(0, 71), (71, 100)]
-    assert engine._cuts(100, 3, False) == [(0, 33), (33, 67), (67, 100)]
-    assert engine._cuts(1, 4, True) == [(0, 1)]
+    assert engine._cuts(np.arange(1, 101), 2) == [(0, 71), (71, 100)]
+    assert engine._cuts(np.ones(100), 3) == [(0, 34), (34, 67), (67, 100)]
+    assert engine._cuts(np.zeros(3), 2) == [(0, 1), (1, 3)]
+    assert engine._cuts(np.ones(1), 4) == [(0, 1)]
     met = []
 
     def counted(*arguments):
@@ -129,3 +129,21 @@ def test_half_of_the_tiles_are_multiplied(monkeypatch):
     cmf.topk(x, x, 3, backend="numba", n_threads=2)
     machine, kind = engine.simd.runnable()[0], engine.simd.KINDS["int16"]
     assert 0.5 < sum(met) * machine.rows * machine.columns(kind) / 960**2 < 0.56
+
+
+def test_progress_does_not_go_back_where_the_search_begins_again(joined):
+    x, seen = rows(3000, 32), []
+    x[-1] *= np.float32(1e30)
+    cmf.topk(x, x, 3, backend="numba", max_bytes=3 << 20, n_threads=2, progress=lambda *told: seen.append(told))
+    assert joined == [False]
+    assert len(seen) > 2
+    assert seen == sorted(seen)
+    assert {total for _, total in seen} == {3000}
+    assert seen[-1] == (3000, 3000)
+
+
+def test_rows_longer_than_any_bound(joined, monkeypatch):
+    monkeypatch.setattr(selfjoin, "LONGEST", 8)
+    monkeypatch.setattr(engine, "LONGEST", 8)
+    both_ways(rows(30, 9), 3)
+    assert joined == []

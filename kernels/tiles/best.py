@@ -13,7 +13,7 @@ from . import exact, merge, metrics, pool, select
 WIDER = {"int6": "int16", "int8": "int16"}  # for queries whose candidates the codes do not tell apart; beyond, values
 PROMISING = 3  # candidates for each of the k best from where on those with the largest bounds are valued first
 FEW = 4  # rows that canonical values settle sooner than the gallery is encoded again
-OWNERS = 64  # whose candidates one job settles
+OWNERS, OWNED = 64, 1 << 15  # whose candidates one job settles, and about how many; 16 owners at least
 ROOM = {"int6": 3072, "int8": 1536, "int16": 128, "float32": 128, "float64": 128}  # candidates of an owner beyond 4 k
 # white noise leaves 220 of 100,000 rows in int8 and 12 in int16 (k = 10, d = 768), sentences 236 of 108,000 in int6
 
@@ -33,6 +33,7 @@ class Best:
         self.owns_columns = k_columns > 0
         room = ROOM[search.precision]
         self.capacity, self.column_capacity = 4 * k + room, 2 * k_columns + room
+        self.owners = min(OWNERS, max(16, OWNED // self.capacity))
         n = len(search.y)
         self.column_value, self.column_index = empty(n, k_columns)
         self.column_lost, self.crowded = np.zeros(n, bool), []
@@ -47,7 +48,7 @@ class Best:
         return self.column_capacity * select.ENTRY_BYTES + 40 * self.k_columns + 32 if self.owns_columns else 0
 
     def fixed(self):
-        return len(self.search.y) * (self.k_columns * 16 + 1) + pool.threads() * OWNERS * self.capacity * 48
+        return len(self.search.y) * (self.k_columns * 16 + 1) + pool.threads() * self.owners * self.capacity * 48
 
     def kernel(self, kind, machine):
         return (select.both_selector if self.owns_columns else select.selector)(kind, machine)
@@ -169,7 +170,7 @@ class Best:
         out = lost | given_up
 
         def job(start):
-            stop = min(start + OWNERS, count)
+            stop = min(start + self.owners, count)
             lows = np.concatenate([part.lows[start:stop] for part in lists], axis=1)  # of disjoint partners
             k = lists[0].lows.shape[1]
             floor = np.partition(lows, -k, axis=1)[:, -k].copy()  # the k-th largest lower bound of all
@@ -195,7 +196,7 @@ class Best:
             rest = ~leads & (high >= limit[owner - first - start])
             self._valued(owner[rest], partner[rest], turned, first, results)
 
-        pool.run([lambda start=start: job(start) for start in range(0, count, OWNERS)])
+        pool.run([lambda start=start: job(start) for start in range(0, count, self.owners)])
         return given_up
 
     def _valued(self, owner, partner, turned, first, results):

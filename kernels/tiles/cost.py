@@ -6,7 +6,7 @@ near: rows that reach the threshold while it rises, RISING for each that is left
 that hold one; candidates: what is left, and the k best.
 """
 
-from . import simd
+from . import probe, simd
 
 PEAK = 4.4e10  # multiply-adds a second of one core in float32: AVX2 on Zen 3
 SETTLE = 2e-10  # seconds a feature of a candidate: 0.15 us at d = 768 (2-core Zen, from memory 0.5)
@@ -26,9 +26,10 @@ DOUBT = 2  # the look saw 533 of 108,000 sentences left and 167 of 100,000 norma
 MOST = {"int6": 1536, "int8": 1024}  # of them in doubt: lists have room for about twice as many
 
 
-def worth_a_look(m, n, d, k, k_columns):
+def worth_a_look(m, n, d, k, k_columns, max_bytes):
     """Whether the rows should be looked at before the codes are chosen."""
-    return m * n * d >= PROBED and 0 < k < n and not k_columns and "int6" in _rates()
+    long = m * n * d >= PROBED and probe.nbytes(d) <= max_bytes // 2
+    return long and 0 < k < n and not k_columns and "int6" in _rates()
 
 
 def precision(n, d, k, k_columns, shares=None):

@@ -160,6 +160,17 @@ class Search:
             rows = min(rows, self.piece // height)
         return queries, max(width, rows // width * width)
 
+    def fits(self, keeper):
+        """Whether `max_bytes` is enough."""
+        piece = self.piece
+        try:
+            self.sizes(keeper)
+        except ValueError:
+            return False
+        finally:
+            self.piece = piece
+        return True
+
     def _shares(self, count, keeper):
         """(gallery ranges, query panels a job): enough jobs for all threads; columns belong to one job each."""
         threads = pool.threads()
@@ -182,7 +193,10 @@ class Search:
     def _sweep(self, keeper, x, y, shares, first, left):
         ranges, step = shares
         kernel, total = keeper.kernel(self.kind, self.machine), y.codes.shape[0]
-        cuts = _cuts(total, ranges, keeper.mirrored)
+        height = np.ones(total)  # of each panel's column of work
+        if keeper.mirrored:
+            height = np.clip(left - first + self.width * (1 + np.arange(total)), 0, x.side.codes.shape[0] * self.height)
+        cuts = _cuts(height, ranges)
         share = max(stop - start for start, stop in cuts)
         work = share * self.width * self.height * self.x.shape[1]
         most = max(1, min(self._job_panels(), CALL_WORK // work))
@@ -278,11 +292,11 @@ class Search:
             self.stats.candidates += times * np.bincount(row, minlength=len(self.stats.candidates))
 
 
-def _cuts(total, ranges, mirrored):
-    """(start, stop) of ranges of gallery panels with as much work in each, above the diagonal if mirrored."""
-    power = 0.5 if mirrored else 1.0
-    cuts = [round(total * (at / ranges) ** power) for at in range(ranges + 1)]
-    return [(start, stop) for start, stop in pairwise(cuts) if start < stop]
+def _cuts(work, ranges):
+    """(start, stop) of ranges of gallery panels with as much work in each, given that of each panel."""
+    done = np.cumsum(work)
+    cuts = [0, *(int(np.searchsorted(done, done[-1] * at / ranges)) + 1 for at in range(1, ranges)), len(work)]
+    return [(start, min(stop, len(work))) for start, stop in pairwise(cuts) if start < stop]
 
 
 def search(x, y, metric, filters, precision, max_bytes, prepared, tick, k=0, k_columns=0):
@@ -294,7 +308,7 @@ def search(x, y, metric, filters, precision, max_bytes, prepared, tick, k=0, k_c
     n, d, measure, shares = len(y), x.shape[1], None, None
     if prepared is None:
         measure = sides.measure(metric, y, x)
-        if precision == "auto" and cost.worth_a_look(len(x), n, d, k, k_columns):
+        if precision == "auto" and cost.worth_a_look(len(x), n, d, k, k_columns, max_bytes):
             shares = probe.shares(x, y, measure, k)
     stats.precision = cost.precision(n, d, k, k_columns, shares) if precision == "auto" else precision
     if prepared is not None:

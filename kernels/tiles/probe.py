@@ -17,10 +17,15 @@ QUERIES, ROWS, CODED = 16, 512, 32  # looked at; rows whose codes are tried
 TAIL = 16  # best of the sample: a normal tail through them says where the k-th best of the gallery is
 
 
+def nbytes(d):
+    """Bytes that a look takes: the sample, less the centre, and what comes between."""
+    return 4 * 8 * (QUERIES + ROWS) * d
+
+
 def shares(x, y, measure, k):
     """Of each kind of bytes the share of the gallery within two margins of the k-th best, beyond the k best."""
-    left, right = (_sampled(rows, most, measure) for rows, most in ((x, QUERIES), (y, ROWS)))
     with np.errstate(all="ignore"):
+        left, right = (_sampled(rows, most, measure) for rows, most in ((x, QUERIES), (y, ROWS)))
         key, size = np.einsum("id,jd->ij", left, right), np.linalg.norm(right, axis=1)
         if measure.form == "l2":
             key -= size**2 / 2
@@ -30,7 +35,8 @@ def shares(x, y, measure, k):
         for name, kind in simd.KINDS.items():
             if kind.code == "int8":
                 margin = sum(_lost(rows[:CODED], kind.largest) for rows in (left, right)) * reach
-                found[name] = max(0.0, np.count_nonzero(key >= least - 2 * margin) / key.size - k / len(y))
+                lost = np.count_nonzero(key < least - 2 * margin) / key.size  # NaN is not
+                found[name] = max(0.0, 1 - lost - k / len(y))
     return found
 
 

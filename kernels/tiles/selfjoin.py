@@ -12,11 +12,11 @@ import numpy as np
 
 from . import merge, select
 from .best import Best
+from .engine import LONGEST
 
-LEAST = (
-    128  # features from where on it pays: a second test and list a pair. 20,000 rows, k = 10, 2-core Zen 3: 0.7 times
-)
-# as fast at 64, 1.15 at 128 and 256, 1.4 at 768
+# A second test and a second list for each pair: 20,000 rows on a 2-core Zen 3 took 1.4 times as long as against a copy
+# at d = 64, and 0.86 at 128 and 256, 0.7 at 768 (10,000 rows)
+LEAST = 128  # features from where on it pays
 
 
 class _Uneven(Exception):
@@ -40,15 +40,24 @@ def _same(one, other):
     if one is other:
         return True
     both = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
-    return both and one.__array_interface__ == other.__array_interface__
+    return both and one.dtype == other.dtype and one.__array_interface__ == other.__array_interface__
+
+
+class Forward:
+    """Progress in rows of the gallery that never goes back, though another search begins."""
+
+    def __init__(self, tick, rows):
+        self.tick, self.rows, self.share = tick, rows, 0.0
+
+    def __call__(self, done, total):
+        self.share = max(self.share, done / total)
+        self.tick(round(self.share * self.rows), self.rows)
 
 
 def swept(search, out, k):
     """The keeper that filled out, None where it could not: there are odd rows, or its lists are too many."""
     keeper = _SelfJoin(search, out, k, k)
-    try:
-        search.sizes(keeper)
-    except ValueError:  # a search of one side may do with less
+    if not search.fits(keeper):  # a search of two sides may do with less
         return None
     try:
         search.visit(keeper)

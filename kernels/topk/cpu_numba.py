@@ -27,11 +27,16 @@ def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tic
     k, k_columns = (*(indices.shape[1] for _, indices in out), 0)[:2]
     search = keeper = None
     if k_columns == 0 and prepared is None and selfjoin.fits(x, y, metric, filters):
+        tick = tick and selfjoin.Forward(tick, len(y))
         search = engine.search(x, y, metric, filters, precision, max_bytes, None, tick, k, k)
         keeper = selfjoin.swept(search, out, k)
     if keeper is None:
         search = engine.search(x, y, metric, filters, precision, max_bytes, prepared, tick, k, k_columns)
         keeper = Best(search, out, k, k_columns)
+        if precision == "auto" and search.precision in WIDER and not search.fits(keeper):
+            wider = WIDER[search.precision]
+            search = engine.search(x, y, metric, filters, wider, max_bytes, prepared, tick, k, k_columns)
+            keeper = Best(search, out, k, k_columns)
         if search.bounded:
             search.visit(keeper)
         else:
