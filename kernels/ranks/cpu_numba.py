@@ -67,6 +67,9 @@ class _Counts:
         """Undecided pairs of a tile at the most."""
         return self.search.height * self.search.width * self.most if self.search.bounded else 1
 
+    def raises(self):
+        return False
+
     def kernel(self, kind, machine):
         return count.counter(kind, machine)
 

@@ -23,7 +23,14 @@ SPREAD = {"int8": 3.2e-7, "int16": 1.6e-9}  # share of the gallery beyond the k 
 # two points, k = 10: in int8 146 of 20,000 rows are left at d = 768 and 29 of 100,000 at d = 64, in int16 10.7 and 10.1
 PROBED = 1 << 32  # multiply-adds from where on a look at the rows is lost in the search
 DOUBT = 2  # the look saw 533 of 108,000 sentences left and 167 of 100,000 normal rows (d = 64); it was 236 and 360
+RAISED = ("int6",)  # codes with margins so wide that thresholds from canonical values pay (best.py)
+FEW_VALUES = 1024  # rows for each of the k best: three times k values then cost 7 % of the sweep, and spare 15
 MOST = {"int6": 1536, "int8": 1024}  # of them in doubt: lists have room for about twice as many
+
+
+def raises(n, k):
+    """Whether canonical values of k candidates, now and then, are few beside n rows swept."""
+    return k * FEW_VALUES <= n
 
 
 def worth_a_look(m, n, d, k, k_columns, max_bytes):

@@ -9,6 +9,7 @@ A keeper says what the epilogue of its operation needs:
     kernel(kind, machine), owns_columns, mirrored, per_query(), per_row(): bytes of its state
     until(first, most)                          the row behind the next block of queries
     begin(x: Queries, ranges)                   before that block
+    raises()                                    whether its thresholds rise between blocks of the gallery
     gallery(left, right, y: Columns)            before a block of the gallery
     state(number of the range, rows, columns): (level or None, state) of a job; slices count from the blocks' first
     emptied(state)                              a kernel had no more room
@@ -34,6 +35,7 @@ QUERY_BYTES = 160 << 10  # of query codes in one job: a third of an L2 of 512 Ki
 GALLERY_BYTES = 1 << 24  # of codes made and swept while they are in L3
 MASK_BYTES = 1 << 22  # of a mask (m, n) that a job reads at once
 CALL_WORK = 1 << 31  # multiply-adds between two looks at Ctrl-C: about 50 ms, more where many pairs reach their limit
+FIRST_ROWS, GROWTH = 4096, 4  # swept before thresholds are raised for the first time; each time after, as much more
 JOBS_PER_THREAD = 4  # so that nobody waits long for the last
 OVERHEAD = 1 << 18  # of objects and temporaries whatever the sizes
 ROW_BYTES = 128  # numbers beside the codes of a row
@@ -78,20 +80,28 @@ class Search:
         self.stats.prepare_seconds += time.perf_counter() - began
         return found
 
-    def columns(self, rows, start):
-        """(left, right, Columns) of blocks of the gallery from a row on."""
+    def columns(self, spans):
+        """(left, right, Columns) of blocks of the gallery."""
         plain = self.filters.bias is None and (self.filters.mask is None or len(self.filters.mask.shape) == 2)
-        for left, right, found, columns in self.prepared.chunks() if self.prepared else self._encoded(rows, start):
+        for left, right, found, columns in self.prepared.chunks() if self.prepared else self._encoded(spans):
             if not (columns and plain):
                 columns = self._columns(found, left, right)
             yield left, right, columns
 
-    def _encoded(self, rows, start):
-        for left, right in self.y.blocks(rows, start):
+    def _encoded(self, spans):
+        for left, right in spans:
             began = time.perf_counter()
             found = self._panels(self.y, left, right, 1)
             self.stats.prepare_seconds += time.perf_counter() - began
             yield left, right, found, None
+
+    def _spans(self, most, start, growing):
+        """(left, right) of blocks of the gallery from a row on; growing: small ones first."""
+        n = len(self.y)
+        step = min(most, -(-FIRST_ROWS // self.width) * self.width) if growing else most
+        while start < n:
+            yield start, min(start + step, n)
+            start, step = start + step, min(most, GROWTH * step)
 
     def _panels(self, rows, start, stop, side):
         return packed.encoded(rows, start, stop, side, self.precision, self.measure, self.piece, self.reading)
@@ -117,7 +127,8 @@ class Search:
             keeper.begin(x, ranges)
             odd = [NOBODY]
             start = first // self.width * self.width if keeper.mirrored else 0
-            for left, right, y in held or self.columns(gallery_rows, start):
+            spans = self._spans(gallery_rows, start, keeper.raises() and blocks == 1)
+            for left, right, y in held or self.columns(spans):
                 if held is None and blocks > 1 and right - left == n:
                     held = [(left, right, y)]
                 odd.append(left + np.flatnonzero(y.odd))
@@ -309,7 +320,7 @@ def search(x, y, metric, filters, precision, max_bytes, prepared, tick, k=0, k_c
     if prepared is None:
         measure = sides.measure(metric, y, x)
         if precision == "auto" and cost.worth_a_look(len(x), n, d, k, k_columns, max_bytes):
-            shares = probe.shares(x, y, measure, k)
+            shares = probe.shares(x, y, measure, k, cost.RAISED if cost.raises(n, k) else ())
     stats.precision = cost.precision(n, d, k, k_columns, shares) if precision == "auto" else precision
     if prepared is not None:
         prepared = prepared.of(stats.precision, lambda rows: packed.pack(rows, metric, stats.precision))

@@ -22,8 +22,11 @@ def nbytes(d):
     return 4 * 8 * (QUERIES + ROWS) * d
 
 
-def shares(x, y, measure, k):
-    """Of each kind of bytes the share of the gallery within two margins of the k-th best, beyond the k best."""
+def shares(x, y, measure, k, raised=()):
+    """Of each kind of bytes the share of the gallery within two margins of the k-th best, beyond the k best.
+
+    Within one margin of those kinds whose thresholds are `raised` to canonical values.
+    """
     with np.errstate(all="ignore"):
         left, right = (_sampled(rows, most, measure) for rows, most in ((x, QUERIES), (y, ROWS)))
         key, size = np.einsum("id,jd->ij", left, right), np.linalg.norm(right, axis=1)
@@ -35,7 +38,8 @@ def shares(x, y, measure, k):
         for name, kind in simd.KINDS.items():
             if kind.code == "int8":
                 margin = sum(_lost(rows[:CODED], kind.largest) for rows in (left, right)) * reach
-                lost = np.count_nonzero(key < least - 2 * margin) / key.size  # NaN is not
+                reached = least - (1 if name in raised else 2) * margin
+                lost = np.count_nonzero(key < reached) / key.size  # NaN is not
                 found[name] = max(0.0, 1 - lost - k / len(y))
     return found
 

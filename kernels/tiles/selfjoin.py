@@ -25,13 +25,8 @@ class _Uneven(Exception):
 
 def fits(x, y, metric, filters):
     """Whether a search is one of rows among themselves."""
-    if (
-        x.shape[1] < LEAST
-        or metric.form is None
-        or filters.bias is not None
-        or filters.mask is not None
-        or not _same(x.store, y.store)
-    ):
+    scanned = LEAST <= x.shape[1] <= LONGEST and metric.form is not None
+    if not scanned or filters.bias is not None or filters.mask is not None or not _same(x.store, y.store):
         return False
     return filters.exclude is None or bool((filters.exclude == np.arange(len(x))).all())
 

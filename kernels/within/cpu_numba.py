@@ -63,6 +63,9 @@ class _Inside:
         tile = self.search.height * self.search.width if self.search.bounded else 1
         return max(tile, self.search.piece // (2 * PAIR_BYTES))
 
+    def raises(self):
+        return False
+
     def kernel(self, kind, machine):
         return gather.gatherer(kind, machine)
 
