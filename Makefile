@@ -17,11 +17,12 @@ help:  ## these lines
 demo: $(VENV)/installed-demo  ## match images, speech and written words; picture and matches land in demo-output/
 	$(BIN)/crossmodal-fast demo --output demo-output
 
+# worksteal: neighbours stay in one worker, which need the same kernels
 test: check  ## all that CI runs: ruff, mypy and the tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-all: check  ## the tests that take minutes as well
-	$(BIN)/python -m pytest -n auto -m ''
+	$(BIN)/python -m pytest -n auto --dist worksteal -m ''
 
 check: $(VENV)/installed-test  ## ruff and mypy
 	$(BIN)/python -m ruff check .
