@@ -4,6 +4,10 @@ seconds of a query and a thread = n d / (PEAK rate) + n / tile slow TILE + near 
 
 near: rows that reach the threshold while it rises, RISING for each that is left in the end; slow: share of the tiles
 that hold one; candidates: what is left, and the k best.
+
+Tried and left out: P features of a PCA basis and one that carries the tail (Cauchy-Schwarz) before all of them. For
+sentences (2000 x 108,000 x 384) int6's own margin keeps 53 % of the tiles at P = 191 where the bound alone would keep
+6 %, and the rotation takes 0.4 s of CPU where encoding takes 0.06: 2.2 s in all, against 1.6 (2-core Zen 3).
 """
 
 from . import probe, simd
