@@ -4,31 +4,28 @@ import contextlib
 import json
 import re
 import socket
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import answers
+import bars
+import bench
+import contenders
+import data
+import machine
 import numpy as np
+import plot
 import pytest
+import report
+import rows
+import shapes
+import start
 
 import crossmodal_fast as cmf
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-sys.path.append(str(BENCHMARKS))
-
-import answers  # noqa: E402
-import bars  # noqa: E402
-import bench  # noqa: E402
-import contenders  # noqa: E402
-import data  # noqa: E402
-import machine  # noqa: E402
-import plot  # noqa: E402
-import report  # noqa: E402
-import rows  # noqa: E402
-import shapes  # noqa: E402
-import start  # noqa: E402
 
 SMALL = {"m": 12, "n": 40, "d": 9}  # of every case
 SHRUNK = [replace(case, **SMALL, k=case.k and 3, maps=case.maps and 4) for case in shapes.SHORT]

@@ -95,3 +95,17 @@ def test_the_look_counts_one_margin():
     two, one = probe.shares(x, y, measure, K), probe.shares(x, y, measure, K, ("int6",))
     assert one["int6"] < two["int6"]
     assert one["int8"] == two["int8"]
+
+
+def test_a_job_values_no_more_owners_than_the_workspace_counts(raised, monkeypatch):
+    leads, owners = best.Best._leads, []
+
+    def watched(keeper, owner, high):
+        owners.append((len(np.unique(owner)), keeper.owners))
+        return leads(keeper, owner, high)
+
+    monkeypatch.setattr(best.Best, "_leads", watched)
+    agree(*rows(), "sqeuclidean")
+    assert raised
+    assert owners
+    assert all(found <= most < best.OWNERS for found, most in owners), owners

@@ -114,9 +114,9 @@ class Best:
         """
 
         def job(start):
-            own = slice(start, min(start + OWNERS, self.last - self.first))
+            own = slice(start, min(start + self.owners, self.last - self.first))
             value, index = empty(own.stop - start, self.k)
-            owner, partner, high = _left([lists], lists.lows[own, 0], start, self.first)
+            owner, partner, high = _left([lists], lists.lows[own, 0].copy(), start, self.first)
             leads = self._leads(owner, high)
             self._valued(owner[leads], partner[leads], False, self.first + start, (value, index))
             lows, _ = self.x.keys(np.repeat(np.arange(own.start, own.stop), self.k), value[:, ::-1].ravel())
@@ -124,7 +124,7 @@ class Best:
             higher = lows[:, 0] > lists.lows[own, 0]  # not of rows that want no more
             lists.lows[own][higher] = lows[higher]
 
-        pool.run([lambda start=start: job(start) for start in range(0, self.last - self.first, OWNERS)])
+        pool.run([lambda start=start: job(start) for start in range(0, self.last - self.first, self.owners)])
 
     def end(self, odd):
         search, results = self.search, self._results()

@@ -82,9 +82,9 @@ class Search:
 
     def columns(self, spans):
         """(left, right, Columns) of blocks of the gallery."""
-        plain = self.filters.bias is None and (self.filters.mask is None or len(self.filters.mask.shape) == 2)
+        unfiltered = self.filters.bias is None and (self.filters.mask is None or len(self.filters.mask.shape) == 2)
         for left, right, found, columns in self.prepared.chunks() if self.prepared else self._encoded(spans):
-            if not (columns and plain):
+            if not (columns and unfiltered):
                 columns = self._columns(found, left, right)
             yield left, right, columns
 
