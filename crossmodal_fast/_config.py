@@ -13,7 +13,7 @@ from ._validate import brief, flag
 
 Progress = bool | Callable[[int, int], None]
 ENVIRONMENT = "CROSSMODAL_FAST_BACKEND"
-PRECISIONS = ("auto", "float32", "float64", "float16", "int16", "int8", "int6")
+PRECISIONS = ("auto", "float32", "float64", "float16", "int16", "int8", "int7", "int6")
 
 
 class Control(TypedDict, total=False):

@@ -34,7 +34,7 @@ class Gallery:
 
     Ties go by position, the order in which rows were given. Each backend encodes the vectors at its first search, in
     one to six passes over them. Memory: `nbytes` = the vectors (unless copy=False), ids, and the codes made so far: a
-    row takes 4 (d + 5) + 40 bytes on NumPy, d (int6, int8) or 2 d (int16) + 64 on Numba.
+    row takes 4 (d + 5) + 40 bytes on NumPy, d (int6, int7, int8) or 2 d (int16) + 64 on Numba.
 
     >>> gallery = Gallery([[0.0, 0.0], [0.0, 1.0]], ids=[10, 20])
     >>> gallery.topk([[0.0, 0.9]], k=1)

@@ -4,7 +4,7 @@ import numpy as np
 
 import crossmodal_fast as cmf
 
-PRECISIONS = ("int6", "int8", "int16", "float32", "float64")
+PRECISIONS = ("int6", "int7", "int8", "int16", "float32", "float64")
 OPERATIONS = ("topk", "topk_both", "within", "ranks")
 
 

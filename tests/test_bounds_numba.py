@@ -10,7 +10,7 @@ from crossmodal_fast.kernels.tiles import encode, simd
 from crossmodal_fast.kernels.tiles.rows import Rows
 from crossmodal_fast.kernels.topk import reference as law
 
-CODES = ("int6", "int8", "int16", pytest.param("float32", marks=pytest.mark.heavy), "float64")
+CODES = ("int6", "int7", "int8", "int16", pytest.param("float32", marks=pytest.mark.heavy), "float64")
 
 
 def far_from_the_origin(seed, n=1500, d=32):

@@ -99,7 +99,7 @@ def test_a_certificate_lets_few_through(n, d, k, precision):
         distances, indices, stats = cmf.topk(x, y, k, metric, precision=precision, backend="numba", return_stats=True)
         same([distances, indices], cmf.topk(x, y, k, metric, backend="numpy"))
         assert stats.candidates.min() >= k
-        least = {"int6": 0.3 * n, "int8": 4 * k + 90}.get(precision, k + 10)
+        least = {"int6": 0.3 * n, "int7": 0.1 * n, "int8": 4 * k + 90}.get(precision, k + 10)
         assert stats.candidates.max() < least, stats.candidates.max()
         assert precision == "int6" or not stats.widened.any()
 
@@ -136,7 +136,9 @@ def test_candidates_are_counted_where_no_bound_exists():
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "dot"])
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.bool_, np.float16, BFLOAT16, np.float64, np.int32])
-@pytest.mark.parametrize("precision", ["int6", "int8", "int16"])
+@pytest.mark.parametrize(
+    "precision", ["int7", "int16", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("int6", "int8"))]
+)
 def test_dtypes(dtype, precision, metric):
     rng = np.random.default_rng(209)
     low, high = {"uint8": (0, 256), "bool": (0, 2)}.get(np.dtype(dtype).name, (-128, 128))
@@ -148,7 +150,7 @@ def test_dtypes(dtype, precision, metric):
 def test_sides_of_different_dtypes(other):
     x, y = random(6, 90, 15)
     x = (10 * x).astype(other)
-    for precision in ("int8", "float64"):
+    for precision in ("int7", "float64"):
         every_search(x, y, 6, "euclidean", "numba", precision=precision)
         every_search(y[:5], x, 3, "dot", "numba", precision=precision)
 
@@ -258,7 +260,7 @@ def test_a_gallery_that_grows_and_shrinks_across_chunks(metric, monkeypatch):
         radius = np.where(np.isfinite(value[:, 8]), value[:, 8], 1.0)
         rank = ranks_law.ranks(x, kept, np.arange(13), positive, "index", metric)
         indptr, inside, distances = within_law.within(x, kept, radius, metric)
-        for precision in ("int6", "int8", "int16", "float64"):
+        for precision in ("int6", "int7", "int8", "int16", "float64"):
             control = {"precision": precision, "backend": "numba"}
             judge.same_bits(gallery.topk(x, 9, **control), (value, where[index]), np.float32)
             judge.same_rows(gallery.within(x, radius, **control), (indptr, where[inside], distances), np.float32)
@@ -342,7 +344,7 @@ def test_auto_chooses_by_the_work(m, backend, monkeypatch):
 def test_precisions_that_numba_does_not_scan_in(operation):
     x, y = random(5, 20, 4)
     third = border(x, y, 3)[operation]
-    sentence = r"it scans in int6, int8, int16, float32, float64, not precision='float16'"
+    sentence = r"it scans in int6, int7, int8, int16, float32, float64, not precision='float16'"
     name = operation.removesuffix("_both")  # one kernel for both
     with pytest.raises(
         cmf.BackendUnavailable, match=rf"^{name} cannot run with backend='numba' \(numba: {sentence}\)$"

@@ -169,11 +169,11 @@ VALUES = [
     # control
     (lambda: topk(backend=["numpy"]), "backend must be 'auto' or one of ['cuda', 'numba', 'numpy'], got ['numpy']"),
     (lambda: topk(backend=np.ones(2)), "backend must be 'auto' or one of ['cuda', 'numba', 'numpy'], got array([1., 1.])"),
-    (lambda: topk(precision=np.ones(2)), "precision must be one of ['auto', 'float32', 'float64', 'float16', 'int16', 'int8', 'int6'], got array([1., 1.])"),
+    (lambda: topk(precision=np.ones(2)), "precision must be one of ['auto', 'float32', 'float64', 'float16', 'int16', 'int8', 'int7', 'int6'], got array([1., 1.])"),
     (lambda: topk(progress=np.ones((2, 2))), "progress must be True, False or a callable (done, total), got array([[1., 1.], [1., 1.]])"),
     (lambda: topk(backend="gpu"), "backend must be 'auto' or one of ['cuda', 'numba', 'numpy'], got 'gpu'"),
     (lambda: cmf.use_backend("gpu"), "backend must be 'auto' or one of ['cuda', 'numba', 'numpy'], got 'gpu'"),
-    (lambda: topk(precision="float8"), "precision must be one of ['auto', 'float32', 'float64', 'float16', 'int16', 'int8', 'int6'], got 'float8'"),
+    (lambda: topk(precision="float8"), "precision must be one of ['auto', 'float32', 'float64', 'float16', 'int16', 'int8', 'int7', 'int6'], got 'float8'"),
     (lambda: topk(max_bytes=0), "max_bytes must be a whole number of bytes above 0, got 0"),
     (lambda: topk(max_bytes=1e9), "max_bytes must be a whole number of bytes above 0, got 1000000000.0"),
     (lambda: topk(n_threads=0), "n_threads must be a whole number above 0 or None, got 0"),

@@ -35,7 +35,15 @@ def test_cases_are_of_every_kind():
     assert {case.family for case in found} == {family.__name__ for family in fuzz.FAMILIES}
     assert {case.x.dtype for case in found} == {np.dtype(dtype) for dtype in fuzz.DTYPES}
     assert {case.how for case in found} == {"arrays", "stores", "gallery"}
-    assert {case.control["precision"] for case in found} == {"auto", "int6", "int8", "int16", "float32", "float64"}
+    assert {case.control["precision"] for case in found} == {
+        "auto",
+        "int6",
+        "int7",
+        "int8",
+        "int16",
+        "float32",
+        "float64",
+    }
     for name in ("mask", "exclude", "bias", "room"):
         assert 100 < sum(getattr(case, name) is not None for case in found) < 500
     assert any(np.isnan(case.x.astype(float)).any() for case in found)

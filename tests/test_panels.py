@@ -145,7 +145,7 @@ def test_a_constant_row_counts_as_zero_for_correlation(name, real):
 
 
 @pytest.mark.parametrize("real", REALS)
-@pytest.mark.parametrize(("name", "largest"), [("int6", 31), ("int8", 127), ("int16", 3000)])
+@pytest.mark.parametrize(("name", "largest"), [("int6", 31), ("int7", 63), ("int8", 127), ("int16", 3000)])
 def test_whole_numbers_are_held_as_they_are(name, largest, real):
     rows = np.random.default_rng(8).integers(-largest, largest + 1, (50, 77)).astype(real)
     for centre in (np.zeros(77), np.full(77, 5.0)):
@@ -160,7 +160,7 @@ def test_whole_numbers_are_held_as_they_are(name, largest, real):
             assert is_bounded(rows[i], centre, False, codes[i], found.scale[i], found.residual[i])
 
 
-@pytest.mark.parametrize("name", ["int6", "int8", "int16"])
+@pytest.mark.parametrize("name", ["int6", "int7", "int8", "int16"])
 def test_a_broken_promise_of_whole_numbers_costs_precision_only(name):
     rows = (np.random.default_rng(9).standard_normal((20, 60)) * 30).astype(np.float32)
     for centre in (np.zeros(60), np.full(60, 2.0**-30)):
@@ -180,7 +180,7 @@ def test_whole_numbers_too_long_for_int16_keep_their_limit():
 @pytest.mark.parametrize("d", [1, 2, 100, 4097, 70_000, 133_144])
 def test_no_sum_of_products_leaves_int32(d):
     """Of the worst rows: all of one size, or one feature alone."""
-    for name, limit in (("int6", 2**31 // 31**2), ("int8", 133_144), ("int16", 10**9)):
+    for name, limit in (("int6", 2**31 // 31**2), ("int7", 2**31 // 63**2), ("int8", 133_144), ("int16", 10**9)):
         rows = np.stack([np.ones(d), -np.ones(d), np.eye(1, d)[0], np.random.default_rng(d).standard_normal(d)])
         for factor in (1.0, 3.7, 1 / 3, 1e-25):
             found, codes = encoded((rows * factor).astype(np.float32), name)
@@ -195,7 +195,7 @@ def test_int8_has_no_codes_for_longer_rows():
     assert not codes.any()
 
 
-@pytest.mark.parametrize(("name", "bump"), [("int6", 32), ("int6", 128), ("int8", 128)])
+@pytest.mark.parametrize(("name", "bump"), [("int6", 32), ("int7", 64), ("int6", 128), ("int8", 128)])
 def test_codes_without_a_sign(name, bump):
     rows = np.random.default_rng(10).standard_normal((6, 30)).astype(np.float32)
     (signed, plain), (unsigned, bumped) = (encoded(rows, name, width=6, bump=number) for number in (0, bump))

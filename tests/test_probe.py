@@ -30,7 +30,7 @@ def test_what_is_left_is_foretold(metric):
     rng = np.random.default_rng(12)
     x, y = rng.standard_normal((40, 96), dtype=np.float32), rng.standard_normal((20_000, 96), dtype=np.float32)
     found = shares(x, y, 10, metric)
-    for kind, factor in (("int6", 4), ("int8", 40)):
+    for kind, factor in (("int6", 4), ("int7", 12), ("int8", 40)):
         distances = cmf.topk(x, y, 10, metric, backend="numpy", dtype=np.float64)[0]
         key = x.astype(float) @ y.T - ((y**2).sum(axis=1) / 2 if metric == "euclidean" else 0)
         key = key / np.linalg.norm(x, axis=1)[:, None] / np.linalg.norm(y, axis=1) if metric == "cosine" else key

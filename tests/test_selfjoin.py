@@ -106,10 +106,10 @@ def test_the_same_memory_is_enough(joined):
 
 def test_half_of_the_tiles_are_multiplied(monkeypatch):
     """Rows of a block that lie below all of its columns are never met: the job says how far ahead its columns are."""
-    assert engine._cuts(np.arange(1, 101), 2) == [(0, 71), (71, 100)]
-    assert engine._cuts(np.ones(100), 3) == [(0, 34), (34, 67), (67, 100)]
-    assert engine._cuts(np.zeros(3), 2) == [(0, 1), (1, 3)]
-    assert engine._cuts(np.ones(1), 4) == [(0, 1)]
+    assert engine.cuts(np.arange(1, 101), 2) == [(0, 71), (71, 100)]
+    assert engine.cuts(np.ones(100), 3) == [(0, 34), (34, 67), (67, 100)]
+    assert engine.cuts(np.zeros(3), 2) == [(0, 1), (1, 3)]
+    assert engine.cuts(np.ones(1), 4) == [(0, 1)]
     met = []
 
     def counted(*arguments):

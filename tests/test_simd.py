@@ -45,7 +45,12 @@ ONE_LOOP = {  # instructions of the multiplication, for each vector of accumulat
     **{(name, "float32"): [r"vfmadd231ps .*%ymm"] for name in ("avxvnni", "avx2")},
     **{(name, "float64"): [r"vfmadd231pd .*%ymm"] for name in ("avxvnni", "avx2")},
 }  # fmt: skip
-RELOADS = {("avx512", "int8"), ("avx2", "int8"), ("neon", "int16")}  # two halves of an operand: more than the registers
+ONE_LOOP |= {(machine, "int7"): found for (machine, kind), found in ONE_LOOP.items() if kind == "int6"}
+for name, register in (("avx512", "zmm"), ("avx2", "ymm")):
+    folded = [r"vpmaddubsw ", r"vpmaddubsw ", r"vpaddw ", r"vpmaddwd "]
+    ONE_LOOP[name, "int7"] = [rf"{instruction}.*%{register}" for instruction in folded]
+# Two halves of an operand, or two steps at once: more than the registers
+RELOADS = {("avx512", "int8"), ("avx2", "int8"), ("neon", "int16"), ("avx512", "int7"), ("avx2", "int7")}
 NAMES = [f"{machine.name}-{machine.rows}x{machine.vectors}" for machine in MACHINES]
 
 kinds = pytest.mark.parametrize("kind", simd.KINDS.values(), ids=list(simd.KINDS))
@@ -54,7 +59,7 @@ tiles = pytest.mark.parametrize(
     [
         pytest.param(
             kind, machine, id=f"{kind.name}-{name}",
-            marks=pytest.mark.heavy if machine in FORCED and kind.name not in ("int6", "float32") else (),
+            marks=pytest.mark.heavy if machine in FORCED and kind.name not in ("int7", "float32") else (),
         )
         for kind in simd.KINDS.values() for machine, name in zip(MACHINES, NAMES, strict=True)
     ],
@@ -186,7 +191,9 @@ def test_the_largest_codes(kind, machine):
     """Sums up to the last bit of int32; floats within n eps |x| |y|."""
     runnable(machine)
     if kind.exact:
-        most, steps = {"int6": (31, 69_000), "int8": (127, 33_000), "int16": (32767, 1)}[kind.name]
+        most, steps = {"int6": (31, 69_000), "int7": (63, 67_000), "int8": (127, 33_000), "int16": (32767, 1)}[
+            kind.name
+        ]
         tile = Tile(kind, machine, steps, most, whole=True)
         for sign in (1, -1):
             tile.x[:], tile.y[:] = most, sign * most

@@ -16,11 +16,13 @@ def raised(monkeypatch):
     """Rows whose thresholds were raised, counted while small blocks come first."""
     counts, plain = [], best.Best._raise
 
-    def counted(keeper, lists):
-        before = lists.lows[:, 0].copy()
-        plain(keeper, lists)
-        assert (lists.lows[:, 0] >= before).all()
-        counts.append(np.count_nonzero(lists.lows[:, 0] > before))
+    def counted(keeper, lists, owners):
+        before = lists.least[owners].copy()
+        plain(keeper, lists, owners)
+        assert (lists.least[owners] >= before).all()
+        wanting = lists.least[owners] < np.inf
+        np.testing.assert_array_equal(lists.least[owners][wanting], lists.lows[owners, 0][wanting])
+        counts.append(np.count_nonzero(lists.least[owners] > before))
 
     monkeypatch.setattr(engine, "FIRST_ROWS", 64)
     monkeypatch.setattr(cost, "FEW_VALUES", 1)
@@ -35,17 +37,18 @@ def rows(seed=0):
     return x, y.astype(np.float32)
 
 
-def agree(x, y, metric, **keywords):
+def agree(x, y, metric, precision="int6", **keywords):
     with cmf.config_context(n_threads=2):
-        ours = cmf.topk(x, y, K, metric=metric, backend="numba", precision="int6", **keywords)
+        ours = cmf.topk(x, y, K, metric=metric, backend="numba", precision=precision, **keywords)
     law = cmf.topk(x, y, K, metric=metric, backend="numpy", **keywords)
     np.testing.assert_array_equal(ours[1], law[1])
     np.testing.assert_array_equal(ours[0], law[0])
 
 
+@pytest.mark.parametrize("precision", cost.RAISED)
 @pytest.mark.parametrize("metric", METRICS)
-def test_answers_stay(raised, metric):
-    agree(*rows(), metric)
+def test_answers_stay(raised, metric, precision):
+    agree(*rows(), metric, precision)
     assert len(raised) >= 2
     assert raised[0] > 0
 
@@ -67,17 +70,12 @@ def test_filters_and_hostile_rows(raised, metric):
 
 
 def test_a_threshold_above_the_kth_value_is_caught(raised, monkeypatch):
-    plain, raising = sides.Queries.keys, best.Best._raise
+    plain = sides.Queries.keys
 
     def nearer(queries, row, order):
         return plain(queries, row, order - 0.4 * np.abs(order))
 
-    def too_high(keeper, lists):
-        with monkeypatch.context() as patch:
-            patch.setattr(sides.Queries, "keys", nearer)
-            raising(keeper, lists)
-
-    monkeypatch.setattr(best.Best, "_raise", too_high)
+    monkeypatch.setattr(sides.Queries, "keys", nearer)
     with pytest.raises(AssertionError):
         agree(*rows(), "sqeuclidean")
 
@@ -97,15 +95,23 @@ def test_the_look_counts_one_margin():
     assert one["int8"] == two["int8"]
 
 
-def test_a_job_values_no_more_owners_than_the_workspace_counts(raised, monkeypatch):
-    leads, owners = best.Best._leads, []
+def test_a_job_settles_no_more_candidates_than_the_workspace_counts(monkeypatch):
+    """The same answers where jobs are small, and no job beyond what `fixed` allows for it."""
+    x, y = rows()
+    monkeypatch.setattr(best, "OWNED", 64)
+    left, found = best._left, []
 
-    def watched(keeper, owner, high):
-        owners.append((len(np.unique(owner)), keeper.owners))
-        return leads(keeper, owner, high)
+    def watched(*arguments):
+        answer = left(*arguments)
+        found.append(len(answer[0]))
+        return answer
 
-    monkeypatch.setattr(best.Best, "_leads", watched)
-    agree(*rows(), "sqeuclidean")
-    assert raised
-    assert owners
-    assert all(found <= most < best.OWNERS for found, most in owners), owners
+    monkeypatch.setattr(best, "_left", watched)
+    agree(x, y, "sqeuclidean")
+    assert len(found) > 20
+    assert max(found) <= 64 + 4 * K + best.ROOM["int6"]
+    sizes = np.random.default_rng(5).integers(0, 200, 1000)
+    jobs = best._jobs(sizes)
+    assert [job.start for job in jobs[1:]] == [job.stop for job in jobs[:-1]]
+    assert (jobs[0].start, jobs[-1].stop) == (0, 1000)
+    assert max((sizes[job] + 1).sum() for job in jobs) <= 64 + 200

@@ -9,13 +9,15 @@ Sum     canonical (`canonical.py`)
 import numpy as np
 
 from . import cost, exact, merge, metrics, pool, select
+from .engine import cuts
 
-WIDER = {"int6": "int16", "int8": "int16"}  # for queries whose candidates the codes do not tell apart; beyond, values
+WIDER = dict.fromkeys(("int6", "int7", "int8"), "int16")  # for queries whose candidates the codes do not tell apart
 PROMISING = 3  # candidates for each of the k best from where on those with the largest bounds are valued first
 FEW = 4  # rows that canonical values settle sooner than the gallery is encoded again
-OWNERS, OWNED = 64, 1 << 15  # whose candidates one job settles, and about how many; 16 owners at least
-ROOM = {"int6": 3072, "int8": 1536, "int16": 128, "float32": 128, "float64": 128}  # candidates of an owner beyond 4 k
-# white noise leaves 220 of 100,000 rows in int8 and 12 in int16 (k = 10, d = 768), sentences 236 of 108,000 in int6
+OWNED = 1 << 14  # candidates that one job settles: 16 owners a job took 1.3 to 1.8 times as long
+# Candidates of an owner beyond 4 k: white noise leaves 220 of 100,000 rows in int8, 290 in int7 with raised thresholds,
+# 12 in int16 (k = 10, d = 768), sentences 236 of 108,000 in int6
+ROOM = {"int6": 3072, "int7": 3072, "int8": 1536} | dict.fromkeys(("int16", "float32", "float64"), 128)
 
 
 def empty(owners, k):
@@ -35,6 +37,13 @@ def _left(lists, floor, start, first):
     return owner[:size], partner[:size], high[:size]
 
 
+def _jobs(sizes):
+    """Owners for each job, given the candidates of each: about OWNED together, or a share of them for each thread."""
+    work = sizes + 1
+    ranges = max(2 * pool.threads(), -(-int(work.sum()) // OWNED))
+    return [slice(*cut) for cut in cuts(work, ranges)]
+
+
 class Best:
     """Candidates of owners, then the k best; rows that want a wider scan are left in `crowded`."""
 
@@ -45,7 +54,6 @@ class Best:
         self.owns_columns = k_columns > 0
         room = ROOM[search.precision]
         self.capacity, self.column_capacity = 4 * k + room, 2 * k_columns + room
-        self.owners = min(OWNERS, max(16, OWNED // self.capacity))
         n = len(search.y)
         self.column_value, self.column_index = empty(n, k_columns)
         self.column_lost, self.crowded = np.zeros(n, bool), []
@@ -60,7 +68,8 @@ class Best:
         return self.column_capacity * select.ENTRY_BYTES + 40 * self.k_columns + 32 if self.owns_columns else 0
 
     def fixed(self):
-        return len(self.search.y) * (self.k_columns * 16 + 1) + pool.threads() * self.owners * self.capacity * 48
+        settled = OWNED + max(self.capacity, self.column_capacity)  # by a thread at a time
+        return len(self.search.y) * (self.k_columns * 16 + 1) + pool.threads() * settled * 48
 
     def kernel(self, kind, machine):
         return (select.both_selector if self.owns_columns else select.selector)(kind, machine)
@@ -73,15 +82,15 @@ class Best:
         first, last, self.x = self.first, self.last, x
         self.rows = [select.lists(len(x.scale), self.capacity, self.k, x.side.scale.dtype) for _ in range(ranges)]
         for part in self.rows:
-            part.lows[last - first :] = np.inf
-            part.lows[: last - first][x.lost] = np.inf
+            part.least[last - first :] = np.inf
+            part.least[: last - first][x.lost] = np.inf
         self.columns = None
 
     def gallery(self, left, right, y):
         if self.owns_columns:
             self.columns = select.lists(len(y.side.scale), self.column_capacity, self.k_columns, y.side.scale.dtype)
-            self.columns.lows[right - left :] = np.inf
-            self.columns.lows[: right - left][y.odd] = np.inf
+            self.columns.least[right - left :] = np.inf
+            self.columns.least[: right - left][y.odd] = np.inf
             self.level = y.side.offset - y.side.offset.dtype.type(np.inf)
 
     def state(self, number, down, across):
@@ -99,32 +108,32 @@ class Best:
             held = self.column_value[left:right], self.column_index[left:right]
             self.column_lost[left:right] |= self._settle([self.columns], y.odd, left, held)
         elif self.raises() and right < len(self.search.y):
-            self._raise(self.rows[0])
+            jobs = _jobs(np.full(self.last - self.first, self.k))
+            pool.run([lambda owners=owners: self._raise(self.rows[0], owners) for owners in jobs])
 
     def raises(self):
         """Whether canonical values between blocks of the gallery raise thresholds: of rows with one list."""
         pays = self.search.precision in cost.RAISED and cost.raises(len(self.search.y), self.k)
         return pays and not self.owns_columns and len(self.rows) == 1
 
-    def _raise(self, lists):
-        """Thresholds from canonical values of the k candidates with the largest bounds: a margin above lower bounds.
+    def _raise(self, lists, owners):
+        """Thresholds of owners from canonical values of the k candidates with the largest bounds.
 
-        In int6, 2000 x 108,000 sentences then take 0.7 to 0.85 of the CPU time, 2000 x 100,000 normal rows (d = 256)
-        0.8, and none of these is given up where all were. int8 lost 5 to 10 %: its margins strike enough by themselves.
+        They are a margin above lower bounds. In int6, 2000 x 108,000 sentences then take 0.7 to 0.85 of the CPU time,
+        2000 x 100,000 normal rows (d = 256) 0.8, and none of these is given up where all were. int8 lost 5 to 10 %: its
+        margins strike enough by themselves.
         """
-
-        def job(start):
-            own = slice(start, min(start + self.owners, self.last - self.first))
-            value, index = empty(own.stop - start, self.k)
-            owner, partner, high = _left([lists], lists.lows[own, 0].copy(), start, self.first)
-            leads = self._leads(owner, high)
-            self._valued(owner[leads], partner[leads], False, self.first + start, (value, index))
-            lows, _ = self.x.keys(np.repeat(np.arange(own.start, own.stop), self.k), value[:, ::-1].ravel())
-            lows = lows.reshape(value.shape)
-            higher = lows[:, 0] > lists.lows[own, 0]  # not of rows that want no more
-            lists.lows[own][higher] = lows[higher]
-
-        pool.run([lambda start=start: job(start) for start in range(0, self.last - self.first, self.owners)])
+        count, k = lists.count[owners], lists.lows.shape[1]
+        partner = np.empty((len(count), k), np.int64)
+        heap = np.empty((1, k), lists.high.dtype)
+        select.leaders(lists.high[owners], lists.where[owners], count, heap, partner)
+        (owner, slot), first = np.nonzero(partner >= 0), self.first + owners.start
+        found = value, _ = empty(len(count), k)
+        self._valued(first + owner, partner[owner, slot], False, first, found)
+        lows, _ = self.x.keys(np.repeat(np.arange(owners.start, owners.stop), k), value[:, ::-1].ravel())
+        lows = lows.reshape(value.shape)
+        higher = lows[:, 0] > lists.least[owners]  # not of rows that want no more
+        lists.lows[owners][higher], lists.least[owners][higher] = lows[higher], lows[higher, 0]
 
     def end(self, odd):
         search, results = self.search, self._results()
@@ -208,33 +217,29 @@ class Best:
         given_up = ~lost & (np.stack([part.count[:count] for part in lists]) < 0).any(axis=0)
         out = lost | given_up
 
-        def job(start):
-            stop = min(start + self.owners, count)
-            lows = np.concatenate([part.lows[start:stop] for part in lists], axis=1)  # of disjoint partners
+        def floors(owners):
+            lows = np.concatenate([part.lows[owners] for part in lists], axis=1)  # of disjoint partners
             k = lists[0].lows.shape[1]
             floor = np.partition(lows, -k, axis=1)[:, -k].copy()  # the k-th largest lower bound of all
-            floor[out[start:stop]] = np.inf
-            owner, partner, high = _left(lists, floor, start, first)
+            floor[out[owners]] = np.inf
+            return floor
+
+        def job(owners):
+            start = owners.start
+            owner, partner, high = _left(lists, floors(owners), start, first)
             if len(lists) > 1:
                 order = np.argsort(owner, kind="stable")
                 owner, partner, high = owner[order], partner[order], high[order]
-            if turned or len(owner) < PROMISING * k * (stop - start):
-                self._valued(owner, partner, turned, first, results)
-                return
-            leads = self._leads(owner, high)
-            self._valued(owner[leads], partner[leads], turned, first, results)
-            limit, _ = self.x.keys(np.arange(start, stop), results[0][start:stop, -1])
-            rest = ~leads & (high >= limit[owner - first - start])
-            self._valued(owner[rest], partner[rest], turned, first, results)
+            if not turned and len(owner) >= PROMISING * self.k * (owners.stop - start):
+                for part in lists:
+                    self._raise(part, owners)
+                reach = high >= floors(owners)[owner - first - start]
+                owner, partner = owner[reach], partner[reach]
+            self._valued(owner, partner, turned, first, results)
 
-        pool.run([lambda start=start: job(start) for start in range(0, count, self.owners)])
+        sizes = sum(np.maximum(part.count[:count], 0) for part in lists)
+        pool.run([lambda owners=owners: job(owners) for owners in _jobs(sizes)])
         return given_up
-
-    def _leads(self, owner, high):
-        """Which of the candidates of ascending owners have one of the k largest upper bounds."""
-        leads = np.empty(len(owner), bool)
-        select.leading(owner, high, np.empty((1, self.k), high.dtype), leads)
-        return leads
 
     def _valued(self, owner, partner, turned, first, results):
         pairs = (partner, owner) if turned else (owner, partner)

@@ -1,9 +1,9 @@
 """Which codes a search takes: what the scan costs in each, and the candidates that each leaves.
 
-seconds of a query and a thread = n d / (PEAK rate) + n / tile slow TILE + near OFFER + candidates d SETTLE
+seconds of a query and a thread = n d / (PEAK rate) + n / tile slow TILE + near OFFER + candidates (VALUE + d SETTLE)
 
 near: rows that reach the threshold while it rises, RISING for each that is left in the end; slow: share of the tiles
-that hold one; candidates: what is left, and the k best.
+that hold one; candidates: what is left, and the k best; where thresholds are raised, RAISE and k more each time.
 
 Tried and left out: P features of a PCA basis and one that carries the tail (Cauchy-Schwarz) before all of them. For
 sentences (2000 x 108,000 x 384) int6's own margin keeps 53 % of the tiles at P = 191 where the bound alone would keep
@@ -13,13 +13,14 @@ sentences (2000 x 108,000 x 384) int6's own margin keeps 53 % of the tiles at P 
 from . import probe, simd
 
 PEAK = 4.4e10  # multiply-adds a second of one core in float32: AVX2 on Zen 3
-SETTLE = 2e-10  # seconds a feature of a candidate: 0.15 us at d = 768 (2-core Zen, from memory 0.5)
+VALUE, SETTLE = 5e-7, 2e-10  # seconds of a candidate, and of each of its features (2-core Zen 3, rows from memory)
+RAISE, RAISES = 6e-6, 4  # seconds of a query whose threshold is raised, and how often it is
 TILE, OFFER, RISING = 1.5e-7, 1.5e-8, 4  # sentences in int6: 236 were left, 864 offered, in a third of the tiles
 RATES = {  # of the register tiles, in units of float32; measured on AVX2, elsewhere what the instructions give
     "avx512vnni": {"int8": 3.5, "int16": 1.9},
-    "avx512": {"int6": 2.7, "int8": 1.2, "int16": 1.5},
+    "avx512": {"int6": 2.7, "int7": 2.3, "int8": 1.2, "int16": 1.5},
     "avxvnni": {"int8": 3.5, "int16": 1.9},
-    "avx2": {"int6": 2.7, "int8": 1.27, "int16": 1.57},
+    "avx2": {"int6": 2.7, "int7": 2.3, "int8": 1.27, "int16": 1.57},
     "neon": {"int8": 3.5, "int16": 0.8},
     "portable": {"int8": 0.5, "int16": 0.8},
 }
@@ -27,9 +28,9 @@ SPREAD = {"int8": 3.2e-7, "int16": 1.6e-9}  # share of the gallery beyond the k 
 # two points, k = 10: in int8 146 of 20,000 rows are left at d = 768 and 29 of 100,000 at d = 64, in int16 10.7 and 10.1
 PROBED = 1 << 32  # multiply-adds from where on a look at the rows is lost in the search
 DOUBT = 2  # the look saw 533 of 108,000 sentences left and 167 of 100,000 normal rows (d = 64); it was 236 and 360
-RAISED = ("int6",)  # codes with margins so wide that thresholds from canonical values pay (best.py)
+RAISED = ("int6", "int7")  # codes with margins so wide that thresholds from canonical values pay (best.py)
 FEW_VALUES = 1024  # rows for each of the k best: three times k values then cost 7 % of the sweep, and spare 15
-MOST = {"int6": 1536, "int8": 1024}  # of them in doubt: lists have room for about twice as many
+MOST = {"int6": 1536, "int7": 1536, "int8": 1024}  # of them in doubt: lists have room for about twice as many
 
 
 def raises(n, k):
@@ -57,7 +58,8 @@ def precision(n, d, k, k_columns, shares=None):
         pairs = machine.rows * machine.columns(simd.KINDS[kind])
         slow = 1 - (1 - min(1.0, RISING * left / n)) ** pairs
         work = n * d / (PEAK * rates[kind]) + n / pairs * slow * TILE
-        return work + RISING * left * OFFER + (k + left) * d * SETTLE
+        raised = RAISES if kind in RAISED and raises(n, k) else 0
+        return work + RISING * left * OFFER + raised * RAISE + (k + left + raised * k) * (VALUE + d * SETTLE)
 
     return min(rates, key=seconds)
 

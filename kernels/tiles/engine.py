@@ -207,8 +207,8 @@ class Search:
         height = np.ones(total)  # of each panel's column of work
         if keeper.mirrored:
             height = np.clip(left - first + self.width * (1 + np.arange(total)), 0, x.side.codes.shape[0] * self.height)
-        cuts = _cuts(height, ranges)
-        share = max(stop - start for start, stop in cuts)
+        parts = cuts(height, ranges)
+        share = max(stop - start for start, stop in parts)
         work = share * self.width * self.height * self.x.shape[1]
         most = max(1, min(self._job_panels(), CALL_WORK // work))
         masked = self.filters.mask is not None and len(self.filters.mask.shape) == 2
@@ -216,7 +216,7 @@ class Search:
             most = max(1, self.piece // (self.height * share * self.width))
 
         def job(number, p):
-            panel = slice(*cuts[number])
+            panel = slice(*parts[number])
             across = slice(panel.start * self.width, panel.stop * self.width)
             part = y.codes[panel], y.start[across], y.scale[across], y.offset[across], y.margin[panel]
             room = sweep.workroom(self.kind, self.machine, self.real, min(step, most), x.side.codes.shape[1])
@@ -251,7 +251,7 @@ class Search:
         pool.run(
             [
                 lambda number=number, p=p: job(number, p)
-                for number in range(len(cuts))
+                for number in range(len(parts))
                 for p in range(0, x.side.codes.shape[0], step)
             ]
         )
@@ -303,11 +303,11 @@ class Search:
             self.stats.candidates += times * np.bincount(row, minlength=len(self.stats.candidates))
 
 
-def _cuts(work, ranges):
-    """(start, stop) of ranges of gallery panels with as much work in each, given that of each panel."""
+def cuts(work, ranges):
+    """(start, stop) of ranges of panels, or of owners, with as much work in each, given that of each."""
     done = np.cumsum(work)
-    cuts = [0, *(int(np.searchsorted(done, done[-1] * at / ranges)) + 1 for at in range(1, ranges)), len(work)]
-    return [(start, min(stop, len(work))) for start, stop in pairwise(cuts) if start < stop]
+    edges = [0, *(int(np.searchsorted(done, done[-1] * at / ranges)) + 1 for at in range(1, ranges)), len(work)]
+    return [(start, min(stop, len(work))) for start, stop in pairwise(edges) if start < stop]
 
 
 def search(x, y, metric, filters, precision, max_bytes, prepared, tick, k=0, k_columns=0):

@@ -6,9 +6,9 @@ Cost    3 reads of a row in L1, one write of its codes; scratch two rows
 Sum     norms in float64, what codes leave out in float32, any order: the residual is rounded up by what that can lose
 
 A row v (x less the centre, or less its mean) becomes v ~ scale * codes with |v - scale * codes| <= residual, measured.
-int8 codes fill -127..127, int6 codes -31..31, each in a byte. int16 codes have a norm below 2**15.5, so that no
-partial sum of products can leave int32 (Cauchy-Schwarz). Float codes are the row over a power of two, or over its norm.
-A row that its codes cannot hold gets the norm NaN and codes of zero.
+int8 codes fill -127..127, int7 codes -63..63, int6 codes -31..31, each in a byte. int16 codes have a norm below
+2**15.5, so that no partial sum of products can leave int32 (Cauchy-Schwarz). Float codes are the row over a power of
+two, or over its norm. A row that its codes cannot hold gets the norm NaN and codes of zero.
 """
 
 import math

@@ -26,7 +26,8 @@ class Lists(NamedTuple):
     high: np.ndarray  # (owners, capacity)
     where: np.ndarray  # (owners, capacity) int64
     count: np.ndarray  # (owners,) int64; -1: more than capacity cannot be told apart
-    lows: np.ndarray  # (owners, k), smallest first: the threshold; +inf: wants no more
+    lows: np.ndarray  # (owners, k), smallest first
+    least: np.ndarray  # (owners,) the smallest, side by side: the threshold; +inf: wants no more
 
 
 def lists(owners, capacity, k, dtype):
@@ -35,6 +36,7 @@ def lists(owners, capacity, k, dtype):
         np.empty((owners, capacity), np.int64),
         np.zeros(owners, np.int64),
         np.full((owners, k), -np.inf, dtype),
+        np.full(owners, -np.inf, dtype),
     )
 
 
@@ -56,21 +58,22 @@ def raise_smallest(heaps, i, value):
 @part()
 def offer(owners, i, least, most, position):
     """Add a candidate of owner i. An owner whose candidates no bound tells apart is given up."""
-    high, where, count, lows = owners
-    if not most >= lows[i, 0]:
+    high, where, count, lows, threshold = owners
+    if not most >= threshold[i]:
         return
-    if least > lows[i, 0]:
+    if least > threshold[i]:
         raise_smallest(lows, i, least)
+        threshold[i] = lows[i, 0]
     capacity, kept = high.shape[1], count[i]
     if kept == capacity:
         kept = 0
         for slot in range(capacity):
-            if high[i, slot] >= lows[i, 0]:
+            if high[i, slot] >= threshold[i]:
                 high[i, kept], where[i, kept] = high[i, slot], where[i, slot]
                 kept += 1
         if 4 * kept > 3 * capacity:
             count[i] = -1
-            lows[i, 0] = np.inf
+            threshold[i] = np.inf
             return
     high[i, kept], where[i, kept] = most, position
     count[i] = kept + 1
@@ -83,9 +86,9 @@ def selector(kind, machine):
 
     @part()
     def limits(row, margin, limit, x_scale, state):
-        lows = state[0][3]
+        threshold = state[0][4]
         for r in range(margin.shape[0]):
-            limit[0, r] = lows[row + r, 0] - margin[r]
+            limit[0, r] = threshold[row + r] - margin[r]
 
     @part()
     def epilogue(row, column, totals, tile, job):
@@ -114,10 +117,10 @@ def both_selector(kind, machine, mirrored=False):
 
     @part()
     def limits(row, margin, limit, x_scale, state):
-        lows, p = state[0][3], state[2]
+        threshold, p = state[0][4], state[2]
         for r in range(margin.shape[0]):
             i = row + r
-            limit[0, r] = lows[i, 0] - margin[r]
+            limit[0, r] = threshold[i] - margin[r]
             limit[1, r] = x_scale[i] * p[i] - margin[r]
 
     @part()
@@ -142,7 +145,7 @@ def both_selector(kind, machine, mirrored=False):
                         offer(lists, i, least, most, first_column + j)
                     else:
                         offer(columns, j, least / x_scale[i] - p[i], most / x_scale[i] - p[i], first_row + i)
-                        level[j] = y_offset[j] + columns[3][j, 0]
+                        level[j] = y_offset[j] + columns[4][j]
 
     return loop("mirrored" if mirrored else "both", kind, machine, limits, epilogue, tests=2)
 
@@ -160,16 +163,16 @@ def survivors(high, where, count, floor, first_row, owner_p, partner_p, high_p):
 
 
 @kernel()
-def leading(owner_p, high_p, heap, leads_p):
-    """Mark the candidates whose upper bound is among the k largest of their owner; owners ascend, heap (1, k)."""
-    first = 0
-    while first < owner_p.shape[0]:
-        last = first
+def leaders(high, where, count, heap, partner_ok):
+    """Write the candidates with the k largest upper bounds of each owner, -1 where it has no more; heap (1, k)."""
+    for i in range(count.shape[0]):
         heap[:] = -np.inf
-        while last < owner_p.shape[0] and owner_p[last] == owner_p[first]:
-            if high_p[last] > heap[0, 0]:
-                raise_smallest(heap, 0, high_p[last])
-            last += 1
-        for at in range(first, last):
-            leads_p[at] = high_p[at] >= heap[0, 0]
-        first = last
+        for slot in range(count[i]):
+            if high[i, slot] > heap[0, 0]:
+                raise_smallest(heap, 0, high[i, slot])
+        taken = 0
+        for slot in range(count[i]):
+            if high[i, slot] >= heap[0, 0] and taken < partner_ok.shape[1]:
+                partner_ok[i, taken] = where[i, slot]
+                taken += 1
+        partner_ok[i, taken:] = -1

@@ -19,6 +19,7 @@ from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
+AT_ONCE = 2  # steps folded cell by cell, their y from memory; more of them wait for the loads
 BIT, BYTE, SHORT, INT32, INT64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
 
@@ -46,7 +47,8 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("int6", "int8", 4, INT32, "int32", 31, 8),  # (31 + 32) 31 4 pairs a half lane: 31,248 of 32,767
+        Kind("int6", "int8", 4, INT32, "int32", 31, 8),  # (31 + 32) 31 2 a half lane and step: 31,248 of 32,767
+        Kind("int7", "int8", 4, INT32, "int32", 63, 2),  # (63 + 64) 63 2: 32,004
         Kind("int8", "int8", 4, INT32, "int32", 127),
         Kind("int16", "int16", 2, INT32, "int32", 32767),
         Kind("float32", "float32", 1, FLOAT, "float32"),
@@ -213,15 +215,16 @@ class Emitter:
         for r, v in self.cells:
             offset = b.add(b.mul(INT64(r), start_step), INT64(v * self.lanes))
             first[r, v] = self.load(start, offset, self.kind.lane)
-        if self.machine.folds(self.kind):
+        folds = self.machine.folds(self.kind)
+        if folds and self.kind.fold > AT_ONCE:
             return self.folded(x, y, first, steps)
         before, loop, after = b.block, b.append_basic_block("steps"), b.append_basic_block("scored")
         b.branch(loop)
         b.position_at_end(loop)
         step = b.phi(INT64)
         total = {cell: b.phi(self.vector) for cell in self.cells}
-        result = self.step(x, y, step, total)
-        following = b.add(step, INT64(1))
+        result = (self.fold_of_steps if folds else self.step)(x, y, step, total)
+        following = b.add(step, INT64(self.kind.fold if folds else 1))
         step.add_incoming(INT64(0), before)
         step.add_incoming(following, loop)
         for cell in self.cells:
@@ -230,6 +233,28 @@ class Emitter:
         b.cbranch(b.icmp_signed("<", following, steps), loop, after)
         b.position_at_end(after)
         return result
+
+    def fold_of_steps(self, x, y, step, total):
+        """The totals with the products of `fold` steps, cell by cell, so that no int16 lanes wait."""
+        b, machine, columns = self.builder, self.machine, self.machine.columns(self.kind)
+        steps, result = range(self.kind.fold), {}
+        zeros, ones = self.shorts(0), self.shorts(1)
+        x_at, y_at = b.mul(step, INT64(machine.rows)), b.mul(step, INT64(columns))
+        panel = {
+            (s, v): self.load(y, b.add(y_at, INT64(s * columns + v * self.lanes)), self.kind.lane)
+            for s in steps for v in range(machine.vectors)
+        }  # fmt: skip
+        for r in range(machine.rows):
+            values = [self.broadcast(x, b.add(x_at, INT64(s * machine.rows + r)), self.kind.lane) for s in steps]
+            for v in range(machine.vectors):
+                short = zeros
+                for s in steps:
+                    short = self.bytes_added(values[s], panel[s, v], short)
+                result[r, v] = b.add(total[r, v], self.pairs(short, ones))
+        return result
+
+    def shorts(self, number):
+        return ir.Constant(ir.VectorType(SHORT, 2 * self.lanes), [number] * (2 * self.lanes))
 
     def step(self, x, y, step, total):
         """The totals with the products of one step."""
@@ -245,8 +270,7 @@ class Emitter:
 
     def folded(self, x, y, start, steps):
         """The same where int16 lanes take `fold` steps, a loop in the loop: unrolled, LLVM spills the lanes."""
-        b, lanes = self.builder, ir.VectorType(SHORT, 2 * self.lanes)
-        ones, zeros = (ir.Constant(lanes, [number] * (2 * self.lanes)) for number in (1, 0))
+        b, lanes, zeros, ones = self.builder, ir.VectorType(SHORT, 2 * self.lanes), self.shorts(0), self.shorts(1)
         before, outer, inner = b.block, b.append_basic_block("folds"), b.append_basic_block("steps")
         widened, after = b.append_basic_block("widened"), b.append_basic_block("scored")
         b.branch(outer)

@@ -10,7 +10,7 @@ LOADING, LOADED = 1 << 29, 1 << 22  # multiply-adds of a search while Numba is n
 PREPARED = 1 << 23  # numbers of a gallery that is there to be searched again
 DISTANCES, TERMS = 2e8, 2e7  # multiply-adds of distances; terms of metrics outside the GEMM family
 MATRICES = 1 << 24  # numbers of the matrices of a transfer
-ONLY_NUMBA = ("int6", "int8", "int16")  # precisions
+ONLY_NUMBA = ("int6", "int7", "int8", "int16")  # precisions
 FEW_ROWS = 16  # by one matrix; BLAS maps more as fast
 
 
