@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from crossmodal_fast import preprocess
-from crossmodal_fast.preprocess import PCA, Center, Chain, Normalize, Standardize, Whiten, normalize
+from crossmodal_fast.preprocess import PCA, Center, Chain, Normalize, Standardize, Whiten, _rows, normalize
 
 
 def rows(n=60, d=7, seed=0, offset=0.0):
@@ -165,7 +164,7 @@ def test_inverse_undoes_the_step(step):
 def test_blocks_do_not_matter(step, monkeypatch):
     X = rows(offset=1.0)
     whole = Chain(step).fit_transform(X)
-    monkeypatch.setattr(preprocess, "BLOCK_BYTES", 8 * 7 * 11)  # blocks of 11 rows, the last one of 5
+    monkeypatch.setattr(_rows, "BLOCK_BYTES", 8 * 7 * 11)  # blocks of 11 rows, the last one of 5
     np.testing.assert_allclose(Chain(step).fit_transform(X), whole, rtol=1e-9, atol=1e-11)
 
 
@@ -181,7 +180,7 @@ def test_input_is_left_alone_and_may_be_strided_or_read_only(step):
 def test_a_memory_map_is_read_in_blocks(tmp_path, monkeypatch):
     X = rows().astype(np.float32)
     np.save(tmp_path / "x.npy", X)
-    monkeypatch.setattr(preprocess, "BLOCK_BYTES", 8 * 7 * 11)
+    monkeypatch.setattr(_rows, "BLOCK_BYTES", 8 * 7 * 11)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     np.testing.assert_array_equal(Whiten().fit_transform(mapped), Whiten().fit_transform(X))
 
@@ -260,7 +259,7 @@ def test_a_block_of_larger_rows_after_smaller_ones(monkeypatch):
     X[:11] *= 1e-5
     X[11:22] = X[0]
     whole = [step.fit(X).get_state() for step in (Standardize(), Whiten(), PCA())]
-    monkeypatch.setattr(preprocess, "BLOCK_BYTES", 8 * 7 * 11)
+    monkeypatch.setattr(_rows, "BLOCK_BYTES", 8 * 7 * 11)
     for step, expected in zip((Standardize(), Whiten(), PCA()), whole, strict=True):
         for name, value in step.fit(X).get_state().items():
             np.testing.assert_allclose(value, expected[name], rtol=1e-9, atol=1e-12)

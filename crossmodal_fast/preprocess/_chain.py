@@ -1,0 +1,97 @@
+"""All steps by name, and a list of steps that behaves as one."""
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
+
+from .._arguments import rows_of
+from ._columns import Center, Standardize
+from ._linear import PCA, Whiten
+from ._rows import Array
+from ._step import Step
+from ._unit import Normalize
+
+STEPS: dict[str, type[Step]] = {
+    "normalize": Normalize,
+    "center": Center,
+    "standardize": Standardize,
+    "whiten": Whiten,
+    "pca": PCA,
+}
+
+
+class Chain:
+    """Steps applied one after another; each is fitted on what the steps before it give.
+
+    Parameters
+    ----------
+    steps : str, step, or sequence of them
+        Names of `STEPS` ("normalize", "center", "standardize", "whiten", "pca") or objects with `fit` and `transform`.
+        They are copied: fitting the chain leaves the caller's objects alone.
+
+    Examples
+    --------
+    >>> Chain(["center", PCA(1), "normalize"]).fit_transform([[1.0, 0.0], [3.0, 0.0], [5.0, 1.0]]).ravel()
+    array([-1., -1.,  1.])
+    """
+
+    def __init__(self, steps: Any = ()) -> None:
+        if isinstance(steps, str) or not isinstance(steps, Iterable):
+            steps = [steps]
+        self.steps: Sequence[Any] = [_step(step) for step in steps]
+
+    def fit(self, X: ArrayLike) -> Self:
+        """Fit each step on X (n, d) as the steps before it leave it. Returns the chain itself."""
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: ArrayLike) -> Array:
+        """`fit(X)` and the transformed rows, in one go."""
+        rows = rows_of("X", X)
+        for step in self.steps:
+            rows = _given_by(step, step.fit(rows).transform(rows), len(rows))
+        return rows
+
+    def transform(self, X: ArrayLike) -> Array:
+        """X (m, d) -> (m, columns out of the last step); with no step, X itself."""
+        rows = rows_of("X", X)
+        for step in self.steps:
+            rows = _given_by(step, step.transform(rows), len(rows))
+        return rows
+
+    def inverse_transform(self, Z: ArrayLike) -> Array:
+        """Undo the steps, last first. Raises TypeError where one has no inverse."""
+        rows = rows_of("Z", Z)
+        for step in reversed(self.steps):
+            if not hasattr(step, "inverse_transform"):
+                raise TypeError(
+                    f"steps must all have an inverse to be undone, got {type(step).__name__}, which has none"
+                )
+            rows = step.inverse_transform(rows)
+        return rows
+
+    def __repr__(self) -> str:
+        return f"Chain({list(self.steps)!r})"
+
+
+def _given_by(step: Any, given: Any, count: int) -> Array:
+    """What a step, which may be anybody's, made of `count` rows."""
+    name = f"the result of {type(step).__name__}"
+    rows = rows_of(name, given)
+    if len(rows) != count:
+        raise ValueError(f"{name} must have the {count} rows that it was given, got {len(rows)}")
+    return rows
+
+
+def _step(step: Any) -> Any:
+    if isinstance(step, str):
+        if step not in STEPS:
+            raise ValueError(
+                f"step must be one of {', '.join(STEPS)} or an object with fit and transform, got {step!r}"
+            )
+        return STEPS[step]()
+    if isinstance(step, type) or not (hasattr(step, "fit") and hasattr(step, "transform")):
+        raise TypeError(f"step must be a name or an object with fit and transform, got {step!r}; () stands for none")
+    return copy.deepcopy(step)
