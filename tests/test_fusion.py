@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crossmodal_fast import fusion
 from crossmodal_fast._match import Matches, match
-from crossmodal_fast.fusion import concatenate, reciprocal_rank_fusion, weighted_sum
+from crossmodal_fast.fusion import _tables, concatenate, fuse, reciprocal_rank_fusion, weighted_sum
 from crossmodal_fast.preprocess import normalize
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -45,12 +45,16 @@ def by_hand(values, normalizer):
         "sum": lambda item: (values[item] - low) / max(sum(x - low for x in values.values()), 1e-9),
         "zmuv": lambda item: (values[item] - mean) / max(deviation, 1e-9),
         "rank": lambda item: 1 - order.index(item) / len(values),
+        "inverted_minmax": lambda item: (high - values[item]) / max(high - low, 1e-9),
         "rrf": lambda item: 1 / (60 + order.index(item) + 1),
     }[normalizer]
 
 
 def lists_of(matrix):
     return [{j: x for j, x in enumerate(row) if not np.isnan(x)} for row in matrix]
+
+
+BY_LIST = [name for name in fusion.NORMALIZERS if name != "borda"]  # which sees the other lists: test_fusion_rules.py
 
 
 # ---- early
@@ -89,7 +93,7 @@ def test_dtype_of_the_concatenation(dtypes, expected):
 # ---- late
 
 
-@pytest.mark.parametrize("normalizer", list(fusion.NORMALIZERS))
+@pytest.mark.parametrize("normalizer", BY_LIST)
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("gaps", [0.0, 0.4])
 def test_weighted_sum_of_matrices(normalizer, ties, gaps):
@@ -123,7 +127,7 @@ def as_matches(matrix):
     return Matches(rows[order], columns[order], values[order])
 
 
-@pytest.mark.parametrize("normalizer", [*fusion.NORMALIZERS, "rrf"])
+@pytest.mark.parametrize("normalizer", [*BY_LIST, "rrf"])
 @pytest.mark.parametrize("ties", [False, True])
 def test_lists(normalizer, ties):
     scores, weights = tables(gaps=0.5, ties=ties, seed=5), [1.0, 3.0, 0.5]
@@ -193,7 +197,7 @@ def test_weights_of_reciprocal_ranks_are_taken_as_they_are():
 def test_blocks_do_not_matter(monkeypatch):
     scores = tables(m=13)
     whole = weighted_sum(scores, normalizer="zmuv")
-    monkeypatch.setattr(fusion, "BLOCK_SCORES", 9 * 4)
+    monkeypatch.setattr(_tables, "BLOCK_SCORES", 9 * 4 * 3)
     np.testing.assert_array_equal(weighted_sum(scores, normalizer="zmuv"), whole)
 
 
@@ -205,12 +209,12 @@ def test_lists_may_be_lists_in_any_order_and_empty():
     given = Matches(np.array([0, 0, 2]), np.array([1, 3, 0]), np.array([0.9, 0.1, 0.5]))
     as_lists = Matches([2, 0, 0], [0, 3, 1], [0.5, 0.1, 0.9])
     none = Matches(*(np.empty(0, dtype=np.int64) for _ in range(2)), np.empty(0))
-    for fuse in (weighted_sum, reciprocal_rank_fusion):
-        expected = fuse([given, given])
-        for one, other in ((fuse([as_lists, given]), expected), (fuse([given, none]), fuse([given], [1.0]))):
+    for late in (weighted_sum, reciprocal_rank_fusion):
+        expected = late([given, given])
+        for one, other in ((late([as_lists, given]), expected), (late([given, none]), late([given], [1.0]))):
             for part, right in zip(one, other, strict=True):
                 np.testing.assert_array_equal(part, right)
-        assert [len(part) for part in fuse([none, none])] == [0, 0, 0]
+        assert [len(part) for part in late([none, none])] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +231,7 @@ def test_lists_may_be_lists_in_any_order_and_empty():
         (lambda: weighted_sum([np.eye(2)] * 2, [1, -1]), ValueError,
          "weights must be 2 finite numbers, at least 0 and not all 0, one for each modality, got [1, -1]"),
         (lambda: weighted_sum([np.eye(2)], normalizer="softmax"), ValueError,
-         "normalizer must be one of none, minmax, zmuv, sum, max, rank, got 'softmax'"),
+         "normalizer must be one of none, minmax, zmuv, sum, max, rank, inverted_minmax, borda, got 'softmax'"),
         (lambda: reciprocal_rank_fusion([np.eye(2)], k=-1.0), ValueError,
          "k must be finite and at least 0, got -1.0"),
         (lambda: reciprocal_rank_fusion([np.eye(2)], k="60"), TypeError, "k must be a number, got '60'"),
@@ -241,7 +245,7 @@ def test_lists_may_be_lists_in_any_order_and_empty():
         (lambda: weighted_sum([np.eye(2)] * 2, [1e308, 1e308]), ValueError,
          "weights must be 2 finite numbers, at least 0 and not all 0, one for each modality, got [1e+308, 1e+308]"),
         (lambda: weighted_sum([np.eye(2)], normalizer=["max"]), ValueError,
-         "normalizer must be one of none, minmax, zmuv, sum, max, rank, got ['max']"),
+         "normalizer must be one of none, minmax, zmuv, sum, max, rank, inverted_minmax, borda, got ['max']"),
         (lambda: weighted_sum([Matches([0], [0, 1], [0.5, 0.5])]), ValueError,
          "scores[0] must hold rows, columns and scores of one length, got shapes ((1,), (2,), (2,))"),
         (lambda: weighted_sum([Matches([0.0], [0], [0.5])]), TypeError,
@@ -298,8 +302,12 @@ def measured(scores, wanted, offered):
         (lambda scores: weighted_sum(scores, normalizer="minmax"), (0.9880, 0.8182)),
         (lambda scores: weighted_sum(scores, normalizer="zmuv"), (0.9840, 0.7865)),
         (lambda scores: reciprocal_rank_fusion(scores), (0.9860, 0.7653)),
+        (lambda scores: fuse(scores, method="borda"), (0.9800, 0.7877)),
+        (lambda scores: fuse(scores, method="min", normalizer="minmax"), (0.9720, 0.6763)),
+        (lambda scores: fuse(scores, method="max", normalizer="minmax"), (0.7480, 0.5887)),
+        (lambda scores: fuse(scores, method="product", normalizer="minmax"), (0.9880, 0.8089)),
     ],
-    ids=["CombSUM", "CombSUM min-max", "CombSUM zmuv", "RRF"],
+    ids=["CombSUM", "CombSUM min-max", "CombSUM zmuv", "RRF", "Borda", "CombMIN", "CombMAX", "log-product"],
 )
 def test_mfeat_late(mfeat, fuse, expected):
     scored, wanted, offered = mfeat

@@ -258,8 +258,9 @@ def test_two_modalities_ask_together():
         ({"method": "weighted_sum", "normalizer": "zmuv"}, lambda s, w: fusion.weighted_sum(s, w, normalizer="zmuv")),
         ("reciprocal_rank", fusion.reciprocal_rank_fusion),
         ({"method": "reciprocal_rank", "k": 5}, lambda s, w: fusion.reciprocal_rank_fusion(s, w, k=5)),
+        ("borda", lambda s, w: fusion.fuse(s, w, method="borda")),
     ],
-    ids=["weighted sum", "weighted sum, zmuv", "reciprocal rank", "reciprocal rank, k = 5"],
+    ids=["weighted sum", "weighted sum, zmuv", "reciprocal rank", "reciprocal rank, k = 5", "borda"],
 )
 def test_late_fusions(parameter, fuse):
     pipeline = fitted(shared="text", fusion=parameter, weights={"image": 2.0})

@@ -191,8 +191,9 @@ class DropsRows:
          "source must name modalities with equally many rows, got [9, 120] in image, audio"),
         (lambda: CrossModalPipeline(transfer=None).fit({"a": A, "b": A[:9]}).evaluate("a", "b"), ValueError,
          "pairs or labels must be loaded to evaluate 'a' against 'b', whose rows are not equally many, got neither"),
-        (lambda: fitted(fusion="max").match_and_align(["image", "audio"], "text"), ValueError,
-         "fusion must be one of concatenate, weighted_sum, reciprocal_rank, got 'max'"),
+        (lambda: fitted(fusion="best").match_and_align(["image", "audio"], "text"), ValueError,
+         "fusion must be one of concatenate, weighted_sum, sum, mnz, gmnz, anz, max, min, median, product, "
+         "reciprocal_rank, isr, log_isr, logn_isr, rbc, borda, condorcet, got 'best'"),
         (lambda: CrossModalPipeline().set_params(neighbours=3), ValueError,
          "parameter must be one of preprocess, transfer, shared, metric, method, k, fusion, weights, control, "
          "got 'neighbours'"),

@@ -11,11 +11,7 @@ from ._results import Names
 
 LateFusion = Callable[..., Any]  # (score matrices, weights) -> scores
 
-LATE: dict[str, LateFusion] = {
-    "weighted_sum": fusions.weighted_sum,
-    "reciprocal_rank": fusions.reciprocal_rank_fusion,
-}
-FUSIONS = ("concatenate", *LATE)
+FUSIONS = ("concatenate", *fusions.METHODS)
 
 
 def one_modality(role: str, name: Any, known: Iterable[str]) -> str:
@@ -65,8 +61,8 @@ def late_fusion(fusion: Any) -> LateFusion | None:
         raise TypeError(f"fusion must be a name or a dict with method and keywords, got {brief(fusion)}")
     options = {"method": fusion} if isinstance(fusion, str) else dict(fusion)
     method = one_of("fusion", options.pop("method", None), FUSIONS)
-    if method in LATE:
-        return partial(LATE[method], **options)
+    if method in fusions.METHODS:
+        return partial(fusions.fuse, method=method, **options)
     if options:
         raise TypeError(f"fusion must have no keywords with method='concatenate', got {', '.join(options)}")
     return None

@@ -64,8 +64,9 @@ class CrossModalPipeline:
         Matches per row; 10, or 1 for mutual, and never more than there are rows, where left out.
     fusion : str or dict, default "concatenate"
         How several modalities on one side act together. "concatenate": their unit rows side by side, whose cosine is
-        the weighted mean of theirs; no score matrix. "weighted_sum" and "reciprocal_rank", the functions of `fusion`:
-        they make the (m, n) scores. Their keywords go into a dict: {"method": "weighted_sum", "normalizer": "zmuv"}.
+        the weighted mean of theirs; no score matrix. Or a method of `fusion.fuse`, such as "weighted_sum" or
+        "reciprocal_rank": they make the (m, n) scores. Their keywords go into a dict: {"method": "weighted_sum",
+        "normalizer": "zmuv"}.
     weights : dict modality -> float, optional
         For the fusion; 1 where left out.
     control : dict, optional
