@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from crossmodal_fast._transfer_map import fit_transfer
 from crossmodal_fast.files import FileError, MissingFileError
 from crossmodal_fast.pipeline import CrossModalPipeline
-from crossmodal_fast.preprocess import PCA, Whiten
+from crossmodal_fast.preprocess import PCA, STEPS, Whiten
 from modalities import TEST, TRAIN, fitted, loaded, prepared
 
 # ---- files and parameters
@@ -56,9 +56,7 @@ def test_an_unfitted_pipeline_can_be_saved(tmp_path):
 
 def test_what_cannot_be_saved_or_loaded(tmp_path):
     scaler = pytest.importorskip("sklearn.preprocessing").StandardScaler()
-    sentence = (
-        "^preprocess must consist of normalize, center, standardize, whiten, pca to be saved, got StandardScaler$"
-    )
+    sentence = f"^preprocess must consist of {', '.join(STEPS)} to be saved, got StandardScaler$"
     with pytest.raises(TypeError, match=sentence):
         CrossModalPipeline([scaler]).save(tmp_path / "pipeline.npz")
     sentence = "^parameters must be plain numbers, names, lists and dicts to be saved, got ndarray$"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from crossmodal_fast.preprocess import PCA, Center, Chain, Normalize, Standardize, Whiten, _rows, normalize
+from crossmodal_fast.preprocess import PCA, STEPS, Center, Chain, Normalize, Standardize, Whiten, _rows, normalize
 
 
 def rows(n=60, d=7, seed=0, offset=0.0):
@@ -325,14 +325,14 @@ class Foreign:
         (lambda: PCA().fit(rows(1)), ValueError, "X must have at least 2 rows to have a covariance, got 1"),
         (lambda: Whiten().fit(np.full((9, 2), 0.1)), ValueError,
          "X must vary to have a principal direction, got 9 equal rows"),
-        (lambda: Whiten("zac"), ValueError, "method must be one of zca, pca, got 'zac'"),
+        (lambda: Whiten("zac"), ValueError,
+         "method must be one of zca, pca, cholesky, zca_cor, pca_cor, vecmap, got 'zac'"),
         (lambda: Whiten(epsilon=-1.0), ValueError, "epsilon must be finite and at least 0, got -1.0"),
         (lambda: Whiten(epsilon=None), TypeError, "epsilon must be a number, got None"),
         (lambda: Whiten(shrinkage=1.5), ValueError, "shrinkage must be in 0..1, got 1.5"),
         (lambda: Whiten(shrinkage=np.nan), ValueError, "shrinkage must be in 0..1, got nan"),
         (lambda: Chain("centre"), ValueError,
-         "step must be one of normalize, center, standardize, whiten, pca or an object with fit and transform, "
-         "got 'centre'"),
+         f"step must be one of {', '.join(STEPS)} or an object with fit and transform, got 'centre'"),
         (lambda: Chain([3]), TypeError,
          "step must be a name or an object with fit and transform, got 3; () stands for none"),
         (lambda: Chain([PCA]), TypeError,

@@ -8,7 +8,7 @@ import pytest
 from crossmodal_fast import evaluate
 from crossmodal_fast._match import match
 from crossmodal_fast._transfer_map import fit_transfer
-from crossmodal_fast.preprocess import Chain, Standardize, Whiten, normalize
+from crossmodal_fast.preprocess import AllButTheTop, Chain, GapShift, Relative, Standardize, Whiten, normalize
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -115,6 +115,31 @@ def test_clip_regularised_cca(clip, k, expected):
     image, text = (Chain(["center", "normalize"]).fit(side[:250]).transform(side) for side in clip)
     found = CCA(image[:250], text[:250], shrinkage=1 / 3)  # C + tr(C)/(2 d) I, times 2/3
     assert evaluate.retrieval(*found.project(image[250:], text[250:], k))["hit_rate@1"] == expected
+
+
+@pytest.mark.parametrize(("left_out", "expected"), [(1, 0.644), (3, 0.632), (7, 0.576)])
+def test_clip_all_but_the_top(clip, left_out, expected):
+    steps = [AllButTheTop(left_out), "normalize"]
+    sides = [Chain(steps).fit(side[:250]).transform(side[250:]) for side in clip]
+    assert evaluate.retrieval(*sides, ties="optimistic")["hit_rate@1"] == expected
+
+
+@pytest.mark.parametrize(
+    ("keywords", "raw", "centred"),
+    [({}, 0.088, 0.196), ({"power": 8}, 0.160, 0.144), ({"top_k": 50}, 0.064, 0.160)],
+)
+def test_clip_relative_to_anchors(clip, keywords, raw, centred):
+    for steps, expected in (([], raw), (["center", "normalize"], centred)):
+        sides = [Chain([*steps, Relative(**keywords)]).fit(side[:250]).transform(side[250:]) for side in clip]
+        assert evaluate.retrieval(*sides, ties="optimistic")["hit_rate@1"] == expected
+
+
+def test_clip_closing_the_gap_hurts(clip):
+    assert np.linalg.norm(GapShift().fit(*clip).gap_) == pytest.approx(0.8514, abs=5e-5)
+    for delta, expected in {0.0: (0.552, 0.506), 0.25: (0.468, 0.458), 0.5: (0.358, 0.366)}.items():
+        image, text = map(normalize, GapShift(delta).fit(*clip).transform(*clip))
+        found = [evaluate.retrieval(*sides, ties="optimistic") for sides in ((image, text), (text, image))]
+        assert tuple(one["hit_rate@1"] for one in found) == expected
 
 
 # ---- mfeat: views of the same digits

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import number, several, whole
-from ..preprocess import RANK_CUTOFF, column_means
-from ..preprocess._rows import mapped
+from ..preprocess import RANK_CUTOFF, column_means, mapped
 from ._early import common_dtype, has_view, views_of
 
 Array = NDArray[Any]

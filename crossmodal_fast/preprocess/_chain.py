@@ -1,17 +1,21 @@
 """All steps by name, and a list of steps that behaves as one."""
 
 import copy
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
-from .._arguments import rows_of
-from ._columns import Center, Standardize
-from ._linear import PCA, Whiten
+from .._arguments import brief, rows_of
+from ._audio import LogMel
+from ._columns import Center, MinMax, Standardize, UnitColumns
+from ._linear import PCA, AllButTheTop
+from ._relative import RandomProjection, Relative
 from ._rows import Array
 from ._step import Step
-from ._unit import Normalize
+from ._unit import CenterRows, Hellinger, MinMaxRows, Normalize, StandardizeRows, Truncate
+from ._whitening import Whiten
 
 STEPS: dict[str, type[Step]] = {
     "normalize": Normalize,
@@ -19,6 +23,17 @@ STEPS: dict[str, type[Step]] = {
     "standardize": Standardize,
     "whiten": Whiten,
     "pca": PCA,
+    "min_max": MinMax,
+    "unit_columns": UnitColumns,
+    "center_rows": CenterRows,
+    "standardize_rows": StandardizeRows,
+    "min_max_rows": MinMaxRows,
+    "hellinger": Hellinger,
+    "truncate": Truncate,
+    "all_but_the_top": AllButTheTop,
+    "relative": Relative,
+    "random_projection": RandomProjection,
+    "log_mel": LogMel,
 }
 
 
@@ -28,8 +43,8 @@ class Chain:
     Parameters
     ----------
     steps : str, step, or sequence of them
-        Names of `STEPS` ("normalize", "center", "standardize", "whiten", "pca") or objects with `fit` and `transform`.
-        They are copied: fitting the chain leaves the caller's objects alone.
+        Names of `STEPS` (such as "normalize", "center", "standardize", "whiten", "pca") or objects with `fit` and
+        `transform`. They are copied: fitting the chain leaves the caller's objects alone.
 
     Examples
     --------
@@ -53,6 +68,39 @@ class Chain:
         for step in self.steps:
             rows = _given_by(step, step.fit(rows).transform(rows), len(rows))
         return rows
+
+    def partial_fit(self, X: ArrayLike) -> Self:
+        """Learn from X (n, d) and from what `partial_fit` was given before. Returns the chain itself.
+
+        Raises
+        ------
+        TypeError
+            More than one step learns (what a later one sees would change with the earlier), or one cannot in parts.
+        """
+        rows, learning = rows_of("X", X), [step for step in self.steps if getattr(step, "_learned", True)]
+        if len(learning) > 1:
+            names = " and ".join(type(step).__name__ for step in learning)
+            raise TypeError(f"steps must hold at most one that learns to be fitted in parts, got {names}")
+        for step in self.steps:
+            if step in learning:
+                if not hasattr(step, "partial_fit"):
+                    raise TypeError(
+                        f"steps must have partial_fit to be fitted in parts, got {type(step).__name__} without"
+                    )
+                step.partial_fit(rows)
+                break
+            rows = _given_by(step, step.transform(rows), len(rows))
+        return self
+
+    def merge(self, other: Any) -> Self:
+        """Learn what another chain of the same steps has gathered by `partial_fit`, too. Returns the chain itself."""
+        if not isinstance(other, Chain) or [type(step) for step in other.steps] != [type(step) for step in self.steps]:
+            raise TypeError(f"other must be a Chain of the same steps to be merged, got {brief(other)}")
+        merged = copy.deepcopy(self.steps)
+        for mine, theirs in zip(merged, other.steps, strict=True):
+            mine.merge(theirs)
+        self.steps = merged
+        return self
 
     def transform(self, X: ArrayLike) -> Array:
         """X (m, d) -> (m, columns out of the last step); with no step, X itself."""
@@ -91,7 +139,11 @@ def _step(step: Any) -> Any:
             raise ValueError(
                 f"step must be one of {', '.join(STEPS)} or an object with fit and transform, got {step!r}"
             )
-        return STEPS[step]()
+        kind = STEPS[step]
+        needed = [name for name, one in inspect.signature(kind).parameters.items() if one.default is one.empty]
+        if needed:
+            raise ValueError(f"step {step!r} must be given as {kind.__name__}({', '.join(needed)}), got the name alone")
+        return kind()
     if isinstance(step, type) or not (hasattr(step, "fit") and hasattr(step, "transform")):
         raise TypeError(f"step must be a name or an object with fit and transform, got {step!r}; () stands for none")
     return copy.deepcopy(step)

@@ -1,15 +1,15 @@
 """Steps that shift and scale each column by itself."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from ._moments import column_means
-from ._rows import Array, Float64, power_below, row_blocks
-from ._step import Invertible
-
-CONSTANT_CUTOFF = 1e-12  # of the mean's size: a standard deviation below it is the rounding of the mean
+from ._moments import Moments, column_deviations, column_means
+from ._rows import Array, Float64
+from ._step import Gathering, Invertible
 
 
-class Center(Invertible):
+class Center(Gathering, Invertible):
     """Subtract the training mean. Learns `mean_` (d,). Cost: one pass to fit."""
 
     _learned = ("mean_",)
@@ -18,6 +18,9 @@ class Center(Invertible):
     def _fit(self, rows: Array) -> None:
         self.mean_ = column_means("X", rows)
 
+    def _settle(self, gathered: Moments) -> None:
+        self.mean_ = gathered.mean
+
     def _forward(self, block: Float64) -> Float64:
         return block - self.mean_
 
@@ -25,7 +28,7 @@ class Center(Invertible):
         return block + self.mean_
 
 
-class Standardize(Invertible):
+class Standardize(Gathering, Invertible):
     """Subtract the training mean, divide by the standard deviation (ddof 0); a constant column is divided by 1.
 
     Learns `mean_` (d,) and `scale_` (d,). Cost: two passes to fit.
@@ -37,19 +40,77 @@ class Standardize(Invertible):
 
     def _fit(self, rows: Array) -> None:
         self.mean_ = column_means("X", rows)
-        total, scale = np.zeros((2, rows.shape[1]))  # of each column: sum of squares in units of scale**2
-        for _, gap in row_blocks("X", rows):
-            gap -= self.mean_
-            largest = np.abs(gap).max(axis=0)
-            larger = np.where(largest > 0, np.maximum(scale, power_below(largest)), scale)
-            unit = np.where(larger > 0, larger, 1.0)
-            total = total * np.square(scale / unit) + np.square(gap / unit).sum(axis=0)
-            scale = larger
-        deviation = scale * np.sqrt(total / len(rows))
-        self.scale_ = np.where(deviation <= CONSTANT_CUTOFF * np.abs(self.mean_), 1.0, deviation)
+        self.scale_ = column_deviations(rows, self.mean_)
+
+    def _settle(self, gathered: Moments) -> None:
+        self.mean_, self.scale_ = gathered.mean, gathered.deviation
 
     def _forward(self, block: Float64) -> Float64:
         return (block - self.mean_) / self.scale_
 
     def _backward(self, block: Float64) -> Float64:
         return block * self.scale_ + self.mean_
+
+
+@dataclass(frozen=True)
+class _Extremes:
+    low: Float64  # (d,)
+    high: Float64  # (d,)
+
+    def merged(self, other: "_Extremes") -> "_Extremes":
+        return _Extremes(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+    @property
+    def columns(self) -> int:
+        return len(self.low)
+
+
+class MinMax(Gathering, Invertible):
+    """(x - min) / (max - min) of each training column: 0..1 there; a constant column becomes 0.
+
+    Learns `min_` (d,) and `range_` (d,). Cost: one pass to fit.
+    """
+
+    _learned = ("min_", "range_")
+    min_: Float64
+    range_: Float64
+
+    def _gather(self, block: Float64) -> _Extremes:
+        return _Extremes(block.min(axis=0), block.max(axis=0))
+
+    def _settle(self, gathered: _Extremes) -> None:
+        with np.errstate(over="ignore"):
+            spread = gathered.high - gathered.low
+        if np.isinf(spread).any():
+            raise ValueError("X must have ranges that float64 holds, got more; divide it by 2 first")
+        self.min_, self.range_ = gathered.low, np.where(spread == 0, 1.0, spread)
+
+    def _forward(self, block: Float64) -> Float64:
+        return (block - self.min_) / self.range_
+
+    def _backward(self, block: Float64) -> Float64:
+        return block * self.range_ + self.min_
+
+
+class UnitColumns(Gathering, Invertible):
+    """Divide each column by its length over the training rows; a column of zeros stays (unitdim of VecMap).
+
+    Learns `length_` (d,). Cost: one pass to fit. The length grows with the square root of the number of rows: it is a
+    recipe for rows that are transformed together.
+    """
+
+    _learned = ("length_",)
+    length_: Float64
+
+    def _settle(self, gathered: Moments) -> None:
+        with np.errstate(over="ignore"):
+            length = np.hypot(gathered.scale * np.sqrt(gathered.scatter), np.sqrt(gathered.count) * gathered.mean)
+        if np.isinf(length).any():
+            raise ValueError("X must have columns whose lengths float64 holds, got longer; divide it by 2**100 first")
+        self.length_ = np.where(length == 0, 1.0, length)
+
+    def _forward(self, block: Float64) -> Float64:
+        return block / self.length_
+
+    def _backward(self, block: Float64) -> Float64:
+        return block * self.length_

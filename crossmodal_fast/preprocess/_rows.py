@@ -19,9 +19,9 @@ def result_dtype(dtype: Any) -> np.dtype[Any]:
     return np.dtype(np.float32 if np.dtype(dtype).name in EXACT_IN_FLOAT32 else np.float64)
 
 
-def row_blocks(name: str, rows: Array) -> Iterator[tuple[slice, Float64]]:
-    """(rows taken, float64 copy) over all rows, each checked for NaN and infinity."""
-    step = max(1, BLOCK_BYTES // (8 * rows.shape[1]))
+def row_blocks(name: str, rows: Array, columns: int = 0) -> Iterator[tuple[slice, Float64]]:
+    """(rows taken, float64 copy) over all rows, each checked for NaN and infinity, small enough to become `columns`."""
+    step = max(1, BLOCK_BYTES // (8 * max(rows.shape[1], columns)))
     for start in range(0, len(rows), step):
         block = np.array(rows[start : start + step], dtype=np.float64)
         finite = np.isfinite(block)
@@ -37,11 +37,11 @@ def power_below(largest: Any) -> Any:
     return np.ldexp(1.0, np.frexp(largest)[1] - 1)
 
 
-def mapped(name: str, rows: Array, function: Callable[[Float64], Float64]) -> Array:
+def mapped(name: str, rows: Array, function: Callable[[Float64], Float64], columns: int = 0) -> Array:
     """What `function` makes of each block, in the dtype of results; ValueError where that cannot hold it."""
     out: Array | None = None
     dtype = result_dtype(rows.dtype)
-    for taken, block in row_blocks(name, rows):
+    for taken, block in row_blocks(name, rows, columns):
         try:
             with np.errstate(over="raise"):
                 result = function(block)

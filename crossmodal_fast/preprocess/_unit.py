@@ -1,9 +1,9 @@
-"""Rows of length one."""
+"""Steps that take each row by itself and learn nothing."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import rows_of
+from .._arguments import rows_of, whole
 from ._rows import Array, Float64, mapped
 from ._step import Step
 
@@ -37,11 +37,16 @@ def unit_rows(name: str, rows: Array) -> Array:
 
 def unit(block: Float64) -> Float64:
     """Each row divided by its length; a zero row stays zero."""
-    # An exact power of two first, so that rows of 1e-200 or 1e200 neither vanish nor overflow when squared.
-    _, exponent = np.frexp(np.abs(block).max(axis=1, keepdims=True))
-    block = np.ldexp(block, -exponent)
+    block = _scaled(block)
     length = np.sqrt((block * block).sum(axis=1, keepdims=True))
     return block / np.where(length == 0, 1.0, length)
+
+
+def _scaled(block: Float64) -> Float64:
+    # An exact power of two first, so that rows of 1e-200 or 1e200 neither vanish nor overflow when squared.
+    _, exponent = np.frexp(np.abs(block).max(axis=1, keepdims=True))
+    scaled: Float64 = np.ldexp(block, -exponent)
+    return scaled
 
 
 class Normalize(Step):
@@ -49,3 +54,78 @@ class Normalize(Step):
 
     def _forward(self, block: Float64) -> Float64:
         return unit(block)
+
+
+class CenterRows(Step):
+    """Subtract from each row its own mean (centeremb of VecMap): cosine becomes Pearson's correlation.
+
+    It learns nothing and cannot be undone.
+    """
+
+    def _forward(self, block: Float64) -> Float64:
+        return _centered(block)
+
+
+def _centered(block: Float64) -> Float64:
+    gap = block - block[:, :1]  # first, so that rows far from the origin lose nothing and constant rows become 0
+    mean: Float64 = gap.mean(axis=1, keepdims=True)
+    return gap - mean
+
+
+class StandardizeRows(Step):
+    """Subtract from each row its own mean, divide by its own standard deviation (ddof 0); a constant row becomes 0.
+
+    It learns nothing and cannot be undone.
+    """
+
+    def _forward(self, block: Float64) -> Float64:
+        return unit(_centered(_scaled(block))) * float(np.sqrt(block.shape[1]))
+
+
+class MinMaxRows(Step):
+    """(x - min) / (max - min) of each row: 0..1; a constant row becomes 0.
+
+    It learns nothing and cannot be undone.
+    """
+
+    def _forward(self, block: Float64) -> Float64:
+        block = _scaled(block)
+        low = block.min(axis=1, keepdims=True)
+        spread = block.max(axis=1, keepdims=True) - low
+        found: Float64 = (block - low) / np.where(spread == 0, 1.0, spread)
+        return found
+
+
+class Hellinger(Step):
+    """Histograms as sqrt(x / sum x): unit rows whose dot product is the Bhattacharyya coefficient.
+
+    Entries must be at least 0; a row of zeros stays. It learns nothing and cannot be undone (the sums are lost).
+    """
+
+    def _forward(self, block: Float64) -> Float64:
+        if (block < 0).any():
+            raise ValueError(f"X must be at least 0 for Hellinger, got {block[block < 0][0]:g}")
+        block = _scaled(block)
+        total = block.sum(axis=1, keepdims=True)
+        found: Float64 = np.sqrt(block / np.where(total == 0, 1.0, total))
+        return found
+
+
+class Truncate(Step):
+    """The first columns, brought to length 1 again: for embeddings that hold the most important ones first.
+
+    It learns nothing and cannot be undone. Source: Kusupati et al. 2022 (Matryoshka).
+
+    Parameters
+    ----------
+    n_components : int
+        How many columns are kept.
+    """
+
+    def __init__(self, n_components: int) -> None:
+        self.n_components = whole("n_components", n_components)
+
+    def _forward(self, block: Float64) -> Float64:
+        if block.shape[1] < self.n_components:
+            raise ValueError(f"X must have at least {self.n_components} columns to be truncated, got {block.shape[1]}")
+        return unit(block[:, : self.n_components])
