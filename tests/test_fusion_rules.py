@@ -7,8 +7,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from crossmodal_fast import fusion
-from crossmodal_fast._match import Matches
+from crossmodal_fast import Matches, fusion
 from crossmodal_fast.fusion import METHODS, fuse
 
 WEIGHTS = [1.0, 3.0, 0.5]

@@ -5,8 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from crossmodal_fast import evaluate
-from crossmodal_fast._match import match
+from crossmodal_fast import evaluate, match
 from crossmodal_fast.fusion import GCCA, hadamard, learn_weights, weighted_sum
 from crossmodal_fast.preprocess import normalize
 
@@ -86,6 +85,11 @@ def test_rank_deficient_and_wide_views():
 def test_dtype_of_the_average():
     X = [view.astype(np.float32) for view in views()]
     assert GCCA(2).fit_transform(X).dtype == np.float32
+    found = GCCA(2, regularization=0.1).fit(X)
+    again = GCCA(**found.get_params()).set_state(found.get_state())
+    np.testing.assert_array_equal(again.transform(X), found.transform(X))
+    np.testing.assert_array_equal(again.eigenvalues_, found.eigenvalues_)
+    assert GCCA(2).set_state(GCCA(2).get_state()).get_state() == {}
     assert repr(GCCA(2)) == "GCCA(n_components=2, regularization=0.0)"
 
 
@@ -175,6 +179,8 @@ def test_labels_say_what_is_right():
 
 # ---- sentences
 
+MEASURES = [name for name in evaluate.retrieval(np.eye(3), metric="precomputed", k=(1,)) if name != "queries"]
+
 
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
@@ -209,12 +215,21 @@ def test_labels_say_what_is_right():
          "scores must be higher for right answers in at least one modality to learn weights, got none such"),
         (lambda: learn_weights([np.ones((3, 3))]), ValueError,
          "scores must be higher for right answers in at least one modality to learn weights, got none such"),
+        (lambda: learn_weights([np.ones((3, 4))]), ValueError,
+         "positives or labels must be given for 3 queries and 4 columns, got neither"),
+        (lambda: learn_weights([np.eye(3)], [0, 1, 2], labels=([0, 1, 2], [0, 1, 2])), ValueError,
+         "positives must be left out where labels are given, got both"),
+        (lambda: learn_weights([np.eye(3)], labels=([0, 1, 2], [0, 1])), ValueError,
+         "labels must be 3 and 3, of queries and columns, got 3 and 2"),
+        (lambda: learn_weights([np.eye(3)], labels=3), TypeError,
+         "labels must be a pair, of queries and columns, got 3"),
+        (lambda: learn_weights([np.eye(3)], [0, 1, 3]), ValueError, "positives must be gallery rows in 0..2, got 3"),
         (lambda: learn_weights([np.eye(3)], method="guess"), ValueError,
          "method must be one of ridge, grid, got 'guess'"),
         (lambda: learn_weights([np.eye(3)] * 9, method="grid"), ValueError,
          "resolution must give at most 20000 points for 9 modalities, got 43758 with 10; method='ridge' has no grid"),
         (lambda: learn_weights([np.eye(3)], method="grid", measure="best"), ValueError,
-         "measure must be one of hit_rate@1, mrr, median_rank, mean_rank, map, map@1, got 'best'"),
+         f"measure must be one of {', '.join(MEASURES)}, got 'best'"),
         (lambda: learn_weights([np.eye(3)], method="grid", measure=3), TypeError, "measure must be a text, got 3"),
     ],
 )  # fmt: skip

@@ -381,6 +381,8 @@ HUGE = np.array([[1e308], [-1e308]])
          "other must have been given rows by partial_fit to be merged, got Center() without"),
         (lambda: Center().partial_fit(rows()).merge(Center().partial_fit(rows(d=3))), ValueError,
          "other must have seen 7 columns to be merged, got 3"),
+        (lambda: Center().partial_fit([[1e308]]).partial_fit([[-1e308]]), ValueError,
+         "X must have sums that float64 holds, got more; divide it by 2**100 first"),
         (lambda: PCA(2).merge(PCA(3)), TypeError,
          "other must be another PCA(n_components=2) to be merged, got PCA(n_components=3)"),
         (lambda: Normalize().merge(3), TypeError, "other must be another Normalize() to be merged, got 3"),

@@ -1,13 +1,13 @@
 """What several views of the same items have in common: generalised canonical correlation, averaged over the views."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import number, several, whole
+from .._arguments import number, numbers_of, several, whole
 from ..preprocess import RANK_CUTOFF, column_means, mapped
 from ._early import common_dtype, has_view, views_of
 
@@ -143,6 +143,27 @@ class GCCA:
     def fit_transform(self, views: Sequence[ArrayLike]) -> Array:
         """`fit(views)`, then `transform(views)`, (n, n_components)."""
         return self.fit(views).transform(views)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments that this was made with."""
+        return {"n_components": self.n_components, "regularization": self.regularization}
+
+    def get_state(self) -> dict[str, Array]:
+        """What `fit` learned, as named arrays; empty before it."""
+        if not hasattr(self, "maps_"):
+            return {}
+        means = {f"mean.{v}": mean for v, mean in enumerate(self.means_)}
+        return {"eigenvalues": self.eigenvalues_, **means, **{f"map.{v}": turn for v, turn in enumerate(self.maps_)}}
+
+    def set_state(self, state: Mapping[str, ArrayLike]) -> Self:
+        """Put back what `get_state` gave."""
+        if state:
+            count = sum(name.startswith("map.") for name in state)
+            self.eigenvalues_ = numbers_of("eigenvalues", state["eigenvalues"])
+            self.means_, self.maps_ = (
+                [numbers_of(f"{kind}.{v}", state[f"{kind}.{v}"]) for v in range(count)] for kind in ("mean", "map")
+            )
+        return self
 
     def __repr__(self) -> str:
         return f"GCCA(n_components={self.n_components}, regularization={self.regularization})"

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import evaluate
-from .._arguments import brief, number, one_of, whole
-from .._match import Matches
-from ..evaluate._positives import Positives, positives_of
+from .._arguments import brief, label_pair, number, one_of, whole
+from .._validate import positives as pairs_of
 from ._late import weighted_sum
 from ._normalizers import NORMALIZERS, Float64
-from ._tables import checked_matrices, matrix_blocks, one_kind
+from ._tables import are_lists, checked_matrices, matrix_blocks, one_kind
 
 LEAST_RIDGE = 1e-12  # of the mean sum of squares: equal modalities leave the Gram matrix singular
 MOST_POINTS = 20_000  # of a grid, each of which costs a fusion and an evaluation
@@ -37,8 +36,11 @@ def learn_weights(
     ----------
     scores : sequence of array_like (m, n)
         One matrix per modality, higher is better, NaN where missing.
-    positives, labels : optional
-        The right answers, as in `evaluate.retrieval`.
+    positives : array_like (m,), or (indptr, indices), optional
+        The right column of each query; or CSR: those of query i are indices[indptr[i]:indptr[i + 1]]. Left out, with no
+        labels either: column i belongs to query i, and m == n.
+    labels : (array_like (m,), array_like (n,)), optional
+        Instead of positives: all columns with the query's label are right.
     method : {"ridge", "grid"}, default "ridge"
         "ridge": the weights, at least 0, whose fused scores come nearest to 1 for right and 0 for wrong answers, both
         taken less their mean over the query, in the squares over all pairs that every modality scores; one pass.
@@ -80,7 +82,7 @@ def learn_weights(
     number("regularization", regularization)
     whole("resolution", resolution)
     given = one_kind(scores)
-    if not given or isinstance(given[0], Matches):
+    if are_lists(given):
         raise TypeError(f"scores must be matrices to learn weights from, got {'Matches' if given else 'none'}")
     matrices = checked_matrices(given)
     return make(
@@ -93,12 +95,12 @@ def _by_ridge(
 ) -> Float64:
     from scipy.optimize import nnls
 
-    truth = positives_of(positives, labels, *matrices[0].shape)
+    right_of = _truth(positives, labels, *matrices[0].shape)
     gram, target = np.zeros((len(matrices), len(matrices))), np.zeros(len(matrices))
     for taken, values in matrix_blocks(matrices, NORMALIZERS[normalizer]):
         known = ~np.isnan(values).any(axis=0)
         count = np.maximum(known.sum(axis=1, keepdims=True), 1)
-        right = _right(truth, taken, values.shape[1:])
+        right = right_of(taken)
         gaps = [
             np.where(known, part - np.sum(part, axis=1, keepdims=True, where=known) / count, 0.0)
             for part in (*values, right)
@@ -115,11 +117,29 @@ def _by_ridge(
     raise ValueError("scores must be higher for right answers in at least one modality to learn weights, got none such")
 
 
-def _right(truth: Positives, taken: slice, shape: tuple[int, ...]) -> Float64:
-    """1 for right answers, else 0."""
-    bounds, columns = truth.csr(taken.start, taken.stop)
-    right = np.zeros(shape)
-    right[np.repeat(np.arange(shape[0]), np.diff(bounds)), columns] = 1.0
+def _truth(positives: Any, labels: Any, m: int, n: int) -> Callable[[slice], Float64]:
+    """Queries -> (queries, n): 1 for right answers, else 0."""
+    if labels is not None:
+        if positives is not None:
+            raise ValueError("positives must be left out where labels are given, got both")
+        if not isinstance(labels, tuple | list) or len(labels) != 2:
+            raise TypeError(f"labels must be a pair, of queries and columns, got {brief(labels)}")
+        wanted, offered = label_pair(("labels[0]", labels[0]), ("labels[1]", labels[1]))
+        if (len(wanted), len(offered)) != (m, n):
+            raise ValueError(
+                f"labels must be {m} and {n}, of queries and columns, got {len(wanted)} and {len(offered)}"
+            )
+        return lambda taken: (wanted[taken, None] == offered).astype(np.float64)
+    if positives is None and m != n:
+        raise ValueError(f"positives or labels must be given for {m} queries and {n} columns, got neither")
+    query, column = pairs_of(np.arange(m) if positives is None else positives, m, n)
+
+    def right(taken: slice) -> Float64:
+        found = np.zeros((taken.stop - taken.start, n))
+        first, last = np.searchsorted(query, (taken.start, taken.stop))
+        found[query[first:last] - taken.start, column[first:last]] = 1.0
+        return found
+
     return right
 
 

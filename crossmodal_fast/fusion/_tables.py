@@ -49,7 +49,7 @@ Rule = Callable[[Table], Float64]  # -> (queries, candidates), NaN where nothing
 
 def applied(scores: Sequence[Any], weight: Float64, normalizer: Normalizer, rule: Rule) -> Any:
     """`rule` over all queries: (m, n) of matrices, `Matches` of lists."""
-    if all(isinstance(score, Matches) for score in scores):
+    if are_lists(scores):
         lists = [_checked_matches(f"scores[{v}]", part) for v, part in enumerate(scores)]
         return _fused_lists(lists, weight[:, None, None], normalizer, rule)
     matrices = checked_matrices(scores)
@@ -57,6 +57,10 @@ def applied(scores: Sequence[Any], weight: Float64, normalizer: Normalizer, rule
     for taken, values in matrix_blocks(matrices, normalizer):
         fused[taken] = rule(Table(values, ~np.isnan(values), weight[:, None, None]))
     return fused
+
+
+def are_lists(scores: Sequence[Any]) -> bool:
+    return all(isinstance(score, Matches) for score in scores)
 
 
 def one_kind(scores: Any) -> list[Any]:

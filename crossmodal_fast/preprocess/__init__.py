@@ -23,6 +23,7 @@ from ._linear import PCA, AllButTheTop
 from ._moments import RANK_CUTOFF as RANK_CUTOFF
 from ._moments import column_means as column_means
 from ._relative import RandomProjection, Relative
+from ._rows import BLOCK_BYTES as BLOCK_BYTES
 from ._rows import mapped as mapped
 from ._rows import power_below as power_below
 from ._rows import result_dtype as result_dtype

@@ -25,7 +25,7 @@ def mel_filters(
     sample_rate : float
         Samples a second.
     fft : int
-        Samples of the Fourier transform.
+        Samples of the Fourier transform, even.
     mels : int, default 40
         Filters.
     low, high : float
@@ -42,6 +42,8 @@ def mel_filters(
     (20, 129)
     """
     rate, size, count = number("sample_rate", sample_rate, least=1.0), whole("fft", fft, least=2), whole("mels", mels)
+    if size % 2:
+        raise ValueError(f"fft must be even, got {size}")
     top = number("high", rate / 2 if high is None else high, most=rate / 2)
     bottom = number("low", low, most=top)
     ends = 2595.0 * np.log10(1.0 + np.array([bottom, top]) / 700.0)
@@ -190,8 +192,6 @@ class LogMel(Step):
     def _filters(self) -> Float64:
         least = 1 << (self.window - 1).bit_length()
         size = max(2, least) if self.fft is None else whole("fft", self.fft, least=self.window)
-        if size % 2:
-            raise ValueError(f"fft must be even, got {size}")
         return mel_filters(self.sample_rate, size, mels=self.mels, low=self.low, high=self.high)
 
     def sound(self, sound: ArrayLike) -> Float64:

@@ -71,7 +71,8 @@ class Moments:
 
     def merged(self, other: "Moments") -> "Moments":
         full, count = self.scatter.ndim == 2, self.count + other.count
-        gap = other.mean - self.mean
+        with np.errstate(over="ignore"):
+            gap = _sound("X", other.mean - self.mean)
         scale = np.maximum(np.maximum(self.scale, other.scale), _scale(gap[None], full))
         unit = _divisor(scale)
         part = gap / unit
@@ -131,7 +132,8 @@ def spectrum(rows: Array, *, centered: bool = True, correlation: bool = False) -
     scale, scatter = 0.0, np.zeros((0, 0) if n <= d else (d, d))
     for _, gap in row_blocks("X", rows):
         gap -= mean
-        gap /= deviation
+        if correlation:
+            gap /= deviation
         if not (largest := np.abs(gap).max()):
             continue
         larger = max(scale, float(power_below(largest)))
