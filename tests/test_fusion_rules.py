@@ -212,6 +212,14 @@ def test_product_of_small_scores_does_not_vanish():
         (lambda: fuse([np.eye(2)], method="rbc", phi=1.5), ValueError, "phi must be in 0..1, got 1.5"),
         (lambda: fuse([np.eye(2)] * 2, [1, 2], method="max"), ValueError,
          "weights must be equal, or 0 to leave a modality out, with method='max', got [1.0, 2.0]"),
+        *((lambda given=given, keywords=keywords: fuse(given, **keywords), ValueError,
+           "scores must be fused within the range of float64, got larger ones; make them smaller")
+          for given, keywords in (
+              ([[[1e308]]] * 3, {"method": "sum"}),
+              ([Matches([0], [0], [1e308])] * 3, {"method": "sum"}),
+              ([[[1e308, -1e308]]], {"normalizer": "minmax"}),
+              ([np.eye(2)] * 3, {"method": "gmnz", "gamma": 1e4}),
+          )),
         (lambda: fuse([-np.eye(2)], method="product"), ValueError,
          "scores must be at least 0 with method='product', got -1; normalizer='minmax' makes them so"),
     ],

@@ -49,13 +49,22 @@ Rule = Callable[[Table], Float64]  # -> (queries, candidates), NaN where nothing
 
 def applied(scores: Sequence[Any], weight: Float64, normalizer: Normalizer, rule: Rule) -> Any:
     """`rule` over all queries: (m, n) of matrices, `Matches` of lists."""
-    if are_lists(scores):
-        lists = [_checked_matches(f"scores[{v}]", part) for v, part in enumerate(scores)]
-        return _fused_lists(lists, weight[:, None, None], normalizer, rule)
-    matrices = checked_matrices(scores)
+    try:
+        with np.errstate(over="raise"):
+            if are_lists(scores):
+                lists = [_checked_matches(f"scores[{v}]", part) for v, part in enumerate(scores)]
+                return _fused_lists(lists, weight[:, None, None], normalizer, rule)
+            return _fused_matrices(checked_matrices(scores), weight[:, None, None], normalizer, rule)
+    except FloatingPointError:
+        raise ValueError(
+            "scores must be fused within the range of float64, got larger ones; make them smaller"
+        ) from None
+
+
+def _fused_matrices(matrices: Sequence[NDArray[Any]], weight: Float64, normalizer: Normalizer, rule: Rule) -> Float64:
     fused = np.empty(matrices[0].shape)
     for taken, values in matrix_blocks(matrices, normalizer):
-        fused[taken] = rule(Table(values, ~np.isnan(values), weight[:, None, None]))
+        fused[taken] = rule(Table(values, ~np.isnan(values), weight))
     return fused
 
 
