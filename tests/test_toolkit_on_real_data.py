@@ -8,6 +8,7 @@ import pytest
 from crossmodal_fast import evaluate
 from crossmodal_fast._match import match
 from crossmodal_fast._transfer_map import fit_transfer
+from crossmodal_fast.fusion import GCCA
 from crossmodal_fast.preprocess import AllButTheTop, Chain, GapShift, Relative, Standardize, Whiten, normalize
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -72,6 +73,13 @@ def test_wikipedia_correlation_matching(wikipedia):
     for metric, maps in {"euclidean": (0.2181, 0.1822), "cityblock": (0.2136, 0.1815)}.items():
         assert both_ways(*seven, labels["te"], metric) == pytest.approx(maps, abs=5e-4)
     assert both_ways(*seven, labels["te"])[0] == pytest.approx(0.249, abs=0.006)  # Rasiwasia et al. 2010
+
+
+def test_wikipedia_canonical_correlations_by_maxvar(wikipedia):
+    features, _ = wikipedia
+    recorded = [0.5577, 0.4477, 0.4365, 0.3718, 0.3468, 0.3297, 0.2933, 0.2796, 0.2479]
+    found = GCCA(9).fit([features["I_tr"], features["T_tr"]])
+    np.testing.assert_allclose(found.eigenvalues_ - 1, recorded, atol=1e-4)
 
 
 def test_wikipedia_semantic_matching(wikipedia):

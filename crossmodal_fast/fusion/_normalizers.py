@@ -1,7 +1,7 @@
 """What makes the scores of modalities comparable, one list at a time.
 
-A normaliser takes (values, candidates), both (.., n): values are NaN where the modality has no score, and stay so
-unless the normaliser gives such items a value; candidates are the items that any modality scores.
+A normaliser takes values (modalities, queries, n) and works along the last axis. They are NaN where the modality has no
+score, and stay so unless the normaliser gives such items a value.
 """
 
 from collections.abc import Callable
@@ -12,21 +12,22 @@ from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Normalizer = Callable[[Float64, Mask], Any]
+Normalizer = Callable[[Float64], Any]
 
 SMALLEST_RANGE = 1e-9  # divisor where a list has no spread, as the ranking literature has it
 
 
 def lowest(values: Float64) -> Any:
-    return np.min(values, axis=-1, keepdims=True, where=~np.isnan(values), initial=np.inf)
+    return np.fmin.reduce(values, axis=-1, keepdims=True, initial=np.inf)
 
 
 def highest(values: Float64) -> Any:
-    return np.max(values, axis=-1, keepdims=True, where=~np.isnan(values), initial=-np.inf)
+    return np.fmax.reduce(values, axis=-1, keepdims=True, initial=-np.inf)
 
 
 def total(values: Float64) -> Any:
-    return np.sum(values, axis=-1, keepdims=True, where=~np.isnan(values))
+    plain = np.sum(values, axis=-1, keepdims=True)  # NaN where anything is missing: nansum copies all
+    return np.nansum(values, axis=-1, keepdims=True) if np.isnan(plain).any() else plain
 
 
 def held(values: Float64) -> Any:
@@ -43,44 +44,45 @@ def ranks(values: Float64) -> Float64:
     return found
 
 
-def _minmax(values: Float64, candidates: Mask) -> Any:
+def _minmax(values: Float64) -> Any:
     low = lowest(values)
     return (values - low) / np.maximum(highest(values) - low, SMALLEST_RANGE)
 
 
-def _inverted_minmax(values: Float64, candidates: Mask) -> Any:
+def _inverted_minmax(values: Float64) -> Any:
     high = highest(values)
     return (high - values) / np.maximum(high - lowest(values), SMALLEST_RANGE)
 
 
-def _max(values: Float64, candidates: Mask) -> Any:
+def _max(values: Float64) -> Any:
     return values / np.maximum(highest(values), SMALLEST_RANGE)
 
 
-def _sum(values: Float64, candidates: Mask) -> Any:
+def _sum(values: Float64) -> Any:
     raised = values - lowest(values)
     return raised / np.maximum(total(raised), SMALLEST_RANGE)
 
 
-def _zmuv(values: Float64, candidates: Mask) -> Any:
+def _zmuv(values: Float64) -> Any:
     count = np.maximum(held(values), 1)
     gap = values - total(values) / count
     return gap / np.maximum(np.sqrt(total(gap * gap) / count), SMALLEST_RANGE)
 
 
-def _rank(values: Float64, candidates: Mask) -> Any:
+def _rank(values: Float64) -> Any:
     return 1 - (ranks(values) - 1) / np.maximum(held(values), 1)
 
 
-def _borda(values: Float64, candidates: Mask) -> Any:
-    """Items that the list leaves out share the places behind it."""
+def _borda(values: Float64) -> Any:
+    """Items that the list leaves out, but another holds, share the places behind it."""
+    candidates = ~np.isnan(values).all(axis=0)
     count, among = held(values), np.maximum(candidates.sum(axis=-1, keepdims=True), 1)
     left_out = np.where(candidates & (count > 0), 0.5 - (count - 1) / (2 * among), np.nan)
     return np.where(np.isnan(values), left_out, 1 - (ranks(values) - 1) / among)
 
 
 NORMALIZERS: dict[str, Normalizer] = {
-    "none": lambda values, candidates: values,
+    "none": lambda values: values,
     "minmax": _minmax,
     "zmuv": _zmuv,
     "sum": _sum,

@@ -27,7 +27,7 @@ def _said(table: Table, values: Float64) -> Float64:
 def weighted_sum() -> Rule:
     def rule(table: Table) -> Float64:
         with np.errstate(invalid="ignore"):
-            mean: Float64 = table.added(table.values) / np.sum(table.weight * table.asked, axis=0)
+            mean: Float64 = table.added(table.values) / table.share_asked
         return mean  # 0 / 0: NaN where no modality is asked
 
     return rule

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,12 @@ class Table:
     asked: Mask  # whose weight counts in a mean: a matrix for what it scores, a list for all candidates of its query
     weight: Float64  # (modalities, 1, 1)
 
-    @property
+    @cached_property
     def heard(self) -> Mask:
-        return ~np.isnan(self.values) & (self.weight > 0)
+        there = ~np.isnan(self.values)
+        return there if (self.weight > 0).all() else there & (self.weight > 0)
 
-    @property
+    @cached_property
     def voices(self) -> NDArray[np.int64]:
         """By how many modalities each candidate is scored: h of Fox and Shaw, (queries, candidates)."""
         return np.asarray(np.sum(self.heard, axis=0, dtype=np.int64))
@@ -36,11 +38,25 @@ class Table:
     @property
     def share(self) -> Float64:
         """Weight of the modalities that score a candidate, (queries, candidates)."""
-        return self.added(np.ones(self.values.shape))
+        return self._weighed(self.heard)
+
+    @property
+    def share_asked(self) -> Float64:
+        """Weight of the modalities that are asked about a candidate, (queries, candidates)."""
+        return self._weighed(self.asked)
+
+    def _weighed(self, counted: Mask) -> Float64:
+        found = np.zeros(counted.shape[1:])
+        for w, mask in zip(self.weight.flat, counted, strict=True):
+            found += w * mask
+        return found
 
     def added(self, values: Any) -> Float64:
         """Weighted sum of `values`, shaped like the scores, over what has a score."""
-        found: Float64 = np.sum(self.weight * values, axis=0, where=self.heard, initial=0.0)
+        # one after another: a sum over the first axis with where= took 1.5 times as long
+        found = np.zeros(self.values.shape[1:])
+        for w, value, heard in zip(self.weight.flat, values, self.heard, strict=True):
+            found += np.where(heard, w * value, 0.0)
         return found
 
 
@@ -95,16 +111,10 @@ def matrix_blocks(matrices: Sequence[NDArray[Any]], normalizer: Normalizer) -> I
     step = max(1, BLOCK_SCORES // (n * len(matrices)))
     for start in range(0, m, step):
         values = np.stack([np.asarray(matrix[start : start + step], dtype=np.float64) for matrix in matrices])
-        infinite = np.isinf(values)
-        if infinite.any():
+        if (infinite := np.isinf(values)).any():
             v, row = np.argwhere(infinite.any(axis=2))[0]
             raise ValueError(f"scores[{v}] must be finite, or NaN where missing, got infinity in row {start + row}")
-        yield slice(start, start + values.shape[1]), _normalized(values, normalizer)
-
-
-def _normalized(values: Float64, normalizer: Normalizer) -> Float64:
-    candidates = np.any(~np.isnan(values), axis=0, keepdims=True)[0]
-    return np.stack([normalizer(one, candidates) for one in values])
+        yield slice(start, start + values.shape[1]), normalizer(values)
 
 
 def _checked_matches(name: str, given: Matches) -> Matches:
@@ -129,10 +139,19 @@ def _checked_matches(name: str, given: Matches) -> Matches:
     return found
 
 
+def _numbered(ids: Indices) -> tuple[Indices, Indices]:
+    """Ids by number, and the number of each given one: ids may be too large to be multiplied."""
+    highest = int(ids.max(initial=-1))
+    if highest < ids.size:
+        return np.arange(highest + 1), ids
+    known, numbers = np.unique(ids, return_inverse=True)
+    return known, numbers
+
+
 def _fused_lists(lists: Sequence[Matches], weight: Float64, normalizer: Normalizer, rule: Rule) -> Matches:
     """Each query's candidates are the union of its lists; what the rule says nothing about is left out."""
-    queries, query = np.unique(np.concatenate([part.rows for part in lists]), return_inverse=True)
-    items, item = np.unique(np.concatenate([part.columns for part in lists]), return_inverse=True)
+    queries, query = _numbered(np.concatenate([part.rows for part in lists]))
+    items, item = _numbered(np.concatenate([part.columns for part in lists]))
     pairs, pair = np.unique(query * max(1, len(items)) + item, return_inverse=True)
     pair_query, pair_item = np.divmod(pairs, max(1, len(items)))
     starts = np.searchsorted(pair_query, np.arange(len(queries) + 1))
@@ -152,7 +171,7 @@ def _fused_lists(lists: Sequence[Matches], weight: Float64, normalizer: Normaliz
             values[v, owner - first, inside - starts[owner]] = part.scores[begin:end]
         asked = np.broadcast_to(~np.isnan(values).all(axis=2, keepdims=True), values.shape)
         owner = pair_query[low:high]
-        table = Table(_normalized(values, normalizer), asked, weight)
+        table = Table(normalizer(values), asked, weight)
         fused[low:high] = rule(table)[owner - first, np.arange(low, high) - starts[owner]]
     known = ~np.isnan(fused)
     order = np.flatnonzero(known)[np.lexsort((pair_item[known], -fused[known], pair_query[known]))]
