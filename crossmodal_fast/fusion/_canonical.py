@@ -39,9 +39,9 @@ class GCCA:
 
     Notes
     -----
-    Singular values of a view at most 1e-6 of its largest are noise and dropped. Cost of `fit`: a singular value
-    decomposition of each view and of their bases side by side; float64 copies of all views. Sources: Kettenring 1971
-    (MAXVAR); Hotelling 1936.
+    Singular values of a view at most 1e-6 of its largest are noise and dropped. All items are needed at once: bases,
+    not moments, keep small directions. Cost of `fit`: a singular value decomposition of each view and of their bases
+    side by side; float64 copies of all views. Sources: Kettenring 1971 (MAXVAR); Hotelling 1936.
 
     Examples
     --------

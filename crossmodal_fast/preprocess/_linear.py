@@ -9,28 +9,35 @@ from ._rows import Array, Float64
 from ._step import Gathering, Invertible
 
 
-class Linear(Gathering, Invertible):
-    """(x - mean) components_^T and back; the two matrices are each other's pseudo-inverse.
+class Directed(Gathering):
+    """A step that learns from the principal directions.
 
     `fit` takes two passes and, for fewer rows than columns, never makes a (d, d) matrix; `partial_fit` keeps one.
     """
 
-    _learned: ClassVar[tuple[str, ...]] = ("mean_", "components_", "backward_")
-    mean_: Float64  # (d,)
-    components_: Float64  # (k, d)
-    backward_: Float64  # (d, k)
+    _centered = True
+    _correlation = False
 
     def _learn(self, found: Spectrum) -> None:
         raise NotImplementedError
 
     def _fit(self, rows: Array) -> None:
-        self._learn(spectrum(rows))
+        self._learn(spectrum(rows, centered=self._centered, correlation=self._correlation))
 
     def _gather(self, block: Float64) -> Moments:
         return Moments.of(block, full=True)
 
     def _settle(self, gathered: Moments) -> None:
-        self._learn(spectrum_of(gathered))
+        self._learn(spectrum_of(gathered, centered=self._centered, correlation=self._correlation))
+
+
+class Linear(Directed, Invertible):
+    """(x - mean) components_^T and back; the two matrices are each other's pseudo-inverse."""
+
+    _learned: ClassVar[tuple[str, ...]] = ("mean_", "components_", "backward_")
+    mean_: Float64  # (d,)
+    components_: Float64  # (k, d)
+    backward_: Float64  # (d, k)
 
     def _forward(self, block: Float64) -> Float64:
         return (block - self.mean_) @ self.components_.T
@@ -76,7 +83,7 @@ class PCA(Linear):
         self.explained_variance_ratio_ = found.values[:k] / found.values.sum()
 
 
-class AllButTheTop(Gathering):
+class AllButTheTop(Directed):
     """Centred rows without their leading principal directions, which many embeddings share whatever they stand for.
 
     x - mean - sum_i u_i u_i^T (x - mean) over the first n_components directions u_i.
@@ -102,15 +109,6 @@ class AllButTheTop(Gathering):
         if n_components is not None:
             whole("n_components", n_components)
         self.n_components, self.uncentered = n_components, flag("uncentered", uncentered)
-
-    def _fit(self, rows: Array) -> None:
-        self._learn(spectrum(rows))
-
-    def _gather(self, block: Float64) -> Moments:
-        return Moments.of(block, full=True)
-
-    def _settle(self, gathered: Moments) -> None:
-        self._learn(spectrum_of(gathered))
 
     def _learn(self, found: Spectrum) -> None:
         k = within_rank(self.n_components, found, max(1, len(found.mean) // 100))

@@ -7,8 +7,8 @@ import numpy as np
 
 from .._arguments import number, one_of
 from ._linear import Linear
-from ._moments import RANK_CUTOFF, Moments, Spectrum, spectrum, spectrum_of
-from ._rows import Array, Float64
+from ._moments import RANK_CUTOFF, Spectrum
+from ._rows import Float64
 
 
 def _least_moving(vectors: Float64, root: Float64) -> Float64:
@@ -79,14 +79,7 @@ class Whiten(Linear):
         number("epsilon", epsilon)
         number("shrinkage", shrinkage, most=1.0)
         self.method, self.epsilon, self.shrinkage = method, epsilon, shrinkage
-
-    def _fit(self, rows: Array) -> None:
-        _, centered, correlation = METHODS[self.method]
-        self._learn(spectrum(rows, centered=centered, correlation=correlation))
-
-    def _settle(self, gathered: Moments) -> None:
-        _, centered, correlation = METHODS[self.method]
-        self._learn(spectrum_of(gathered, centered=centered, correlation=correlation))
+        _, self._centered, self._correlation = METHODS[method]
 
     def _learn(self, found: Spectrum) -> None:
         values, vectors = found.values, found.vectors
