@@ -390,6 +390,8 @@ HUGE = np.array([[1e308], [-1e308]])
          "steps must hold at most one that learns to be fitted in parts, got Center and PCA"),
         (lambda: Chain([Foreign()]).partial_fit(rows()), TypeError,
          "steps must have partial_fit to be fitted in parts, got Foreign without"),
+        (lambda: Chain([Foreign()]).merge(Chain([Foreign()])), TypeError,
+         "steps must have merge to be merged, got Foreign without"),
         (lambda: Chain(["center"]).merge(Chain(["pca"])), TypeError,
          "other must be a Chain of the same steps to be merged, got Chain([PCA(n_components=None)])"),
         (lambda: GapShift().fit(np.eye(3), np.eye(2)), ValueError,

@@ -98,6 +98,8 @@ class Chain:
             raise TypeError(f"other must be a Chain of the same steps to be merged, got {brief(other)}")
         merged = copy.deepcopy(self.steps)
         for mine, theirs in zip(merged, other.steps, strict=True):
+            if not hasattr(mine, "merge"):
+                raise TypeError(f"steps must have merge to be merged, got {type(mine).__name__} without")
             mine.merge(theirs)
         self.steps = merged
         return self
