@@ -283,7 +283,7 @@ NAN = np.array([[1.0, 2.0], [np.nan, 0.0]])
         (lambda: average_precision([1], [0, 1], denominator="all"), ValueError,
          "denominator must be one of positives, capped, got 'all'"),
         (lambda: retrieval(EYE, metric="precomputed", ties="random"), ValueError,
-         "ties must be one of index, optimistic, pessimistic, mean, got 'random'"),
+         "ties must be one of index, optimistic, pessimistic, mean, expected, got 'random'"),
         (lambda: retrieval(EYE, metric="precomputed", empty="no"), ValueError,
          "empty must be one of error, skip, neg, pos, got 'no'"),
         (lambda: retrieval(EYE, None, [0, -1, -1], metric="precomputed"), ValueError,

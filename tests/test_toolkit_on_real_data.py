@@ -50,9 +50,9 @@ def wikipedia():
     return features, labels
 
 
-def both_ways(images, texts, labels, metric="cosine"):
+def both_ways(images, texts, labels, metric="cosine", measure="map"):
     return tuple(
-        evaluate.retrieval(*sides, labels=(labels, labels), metric=metric)["map"]
+        evaluate.retrieval(*sides, labels=(labels, labels), metric=metric, metrics=measure)[measure]
         for sides in ((images, texts), (texts, images))
     )
 
@@ -73,6 +73,8 @@ def test_wikipedia_correlation_matching(wikipedia):
     for metric, maps in {"euclidean": (0.2181, 0.1822), "cityblock": (0.2136, 0.1815)}.items():
         assert both_ways(*seven, labels["te"], metric) == pytest.approx(maps, abs=5e-4)
     assert both_ways(*seven, labels["te"])[0] == pytest.approx(0.249, abs=0.006)  # Rasiwasia et al. 2010
+    eleven = both_ways(*seven, labels["te"], measure="map_11pt")
+    assert eleven == pytest.approx((0.2812, 0.2274), abs=5e-4)
 
 
 def test_wikipedia_canonical_correlations_by_maxvar(wikipedia):

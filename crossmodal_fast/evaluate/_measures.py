@@ -17,7 +17,7 @@ EMPTY = ("error", "skip", "neg", "pos")  # what to do about queries without posi
 
 def first_ranks(ranks: ArrayLike, indptr: ArrayLike) -> Float64:
     """Best rank of each query's positives: ranks (p,) in CSR order, indptr (m + 1,) -> (m,), inf where it has none."""
-    bounds, flat = _ranks_in_csr(indptr, ranks)
+    bounds, flat = checked_ranks(indptr, ranks)
     best = np.full(len(bounds) - 1, np.inf)
     np.minimum.at(best, owners(bounds), flat)
     return best
@@ -71,7 +71,7 @@ def average_precision(
     one_of("denominator", denominator, ("positives", "capped"))
     if k is not None:
         whole("k", k)
-    bounds, flat = _ranks_in_csr(indptr, ranks)
+    bounds, flat = checked_ranks(indptr, ranks)
     owner = owners(bounds)
     flat = flat[np.lexsort((flat, owner))]
     precision = (np.arange(len(flat)) - bounds[owner] + 1) / flat
@@ -135,7 +135,8 @@ def checked_bounds(indptr: ArrayLike, count: int, name: str) -> Indices:
     return bounds.astype(np.int64)
 
 
-def _ranks_in_csr(indptr: ArrayLike, ranks: ArrayLike) -> tuple[Indices, Float64]:
+def checked_ranks(indptr: ArrayLike, ranks: ArrayLike) -> tuple[Indices, Float64]:
+    """indptr and ranks of a CSR."""
     flat = _flat_ranks(ranks)
     return checked_bounds(indptr, len(flat), "ranks"), flat
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import array_of, brief, label_pair
+from .._arguments import array_of, brief, label_pair, numbers_of
 from ._measures import checked_bounds, owners
 
 Array = NDArray[Any]
+Float64 = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 BLOCK_POSITIVES = 1 << 20  # positives in work at a time: 8 MiB of int64, and as much again for their ranks
@@ -21,7 +22,7 @@ class Positives:
     """Positives of queries start..stop as CSR, made when asked for: under labels they may be as many as the scores."""
 
     counts: Indices
-    csr: Callable[[int, int], tuple[Indices, Indices]]
+    csr: Callable[[int, int], tuple[Indices, Indices, Float64]]  # indptr, gallery rows, grades
 
     def spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """start..stop in runs of at most BLOCK_POSITIVES positives (or one query)."""
@@ -38,9 +39,11 @@ def count_positives(query_labels: ArrayLike, gallery_labels: ArrayLike) -> Indic
     return _counts(wanted, np.sort(offered))
 
 
-def positives_of(positives: Any, labels: Any, m: int, n: int) -> Positives:
+def positives_of(positives: Any, labels: Any, grades: Any, m: int, n: int) -> Positives:
     """As `retrieval` takes them: for m queries and n gallery rows."""
     if labels is not None:
+        if grades is not None:
+            raise ValueError("grades must be left out where labels are given, got both")
         if positives is not None:
             raise ValueError("positives must be left out where labels are given, got both")
         return _by_label(labels, m, n)
@@ -59,11 +62,27 @@ def positives_of(positives: Any, labels: Any, m: int, n: int) -> Positives:
         if columns.shape != (m,):
             raise ValueError(f"positives must have shape ({m},), one for each query, or be CSR, got {columns.shape}")
         bounds = np.concatenate([[0], np.cumsum(columns != -1)])
-        columns = columns[columns != -1]
-    return Positives(
-        np.diff(bounds),
-        lambda start, stop: (bounds[start : stop + 1] - bounds[start], columns[bounds[start] : bounds[stop]]),
-    )
+    grade, given = grades_of(grades, columns.shape), columns != -1
+    columns, grade = columns[given], grade[given]
+
+    def csr(start: int, stop: int) -> tuple[Indices, Indices, Float64]:
+        taken = slice(bounds[start], bounds[stop])
+        return bounds[start : stop + 1] - bounds[start], columns[taken], grade[taken]
+
+    return Positives(np.diff(bounds), csr)
+
+
+def grades_of(value: Any, shape: tuple[int, ...]) -> Float64:
+    """Grades of positives, 1 for all where there are none."""
+    if value is None:
+        return np.ones(shape)
+    grades = numbers_of("grades", value)
+    if grades.shape != shape:
+        raise ValueError(f"grades must have shape {shape}, one for each positive, got {grades.shape}")
+    wrong = ~((grades > 0) & np.isfinite(grades))
+    if wrong.any():
+        raise ValueError(f"grades must be finite and above 0, got {grades[wrong][0]}; leave out what is not relevant")
+    return grades
 
 
 def _refuse_repeats(owner: Indices, columns: Indices) -> None:
@@ -99,10 +118,11 @@ def _by_label(labels: Any, m: int, n: int) -> Positives:
     first = np.searchsorted(ordered, wanted, side="left")
     counts = _counts(wanted, ordered)
 
-    def csr(start: int, stop: int) -> tuple[Indices, Indices]:
+    def csr(start: int, stop: int) -> tuple[Indices, Indices, Float64]:
         bounds = np.concatenate([[0], np.cumsum(counts[start:stop])])
         owner = owners(bounds)
-        return bounds, order[first[start:stop][owner] + np.arange(bounds[-1]) - bounds[owner]]
+        columns = order[first[start:stop][owner] + np.arange(bounds[-1]) - bounds[owner]]
+        return bounds, columns, np.ones(len(columns))
 
     return Positives(counts, csr)
 

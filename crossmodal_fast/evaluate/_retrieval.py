@@ -1,52 +1,65 @@
 """From embeddings or ready scores to measures: rank the positives of every query, by counting or by sorting."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import one_of, rows_of
 from .._config import Control, resolve
-from .._validate import TIES
-from ._measures import (
-    EMPTY,
-    average_precision,
-    cut_offs,
-    filled,
-    first_ranks,
-    hit_rate,
-    mean_rank,
-    median_rank,
-    mrr,
-    owners,
-)
+from .._validate import TIES as SETTLED
+from .._validate import flag
+from ._measures import EMPTY, cut_offs, owners
+from ._positions import listed
 from ._positives import Positives, positives_of
+from ._summary import columns_of, group_labels, settle_empty, summary
+from ._table import chosen_measures
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 Indices = NDArray[np.int64]
-Part = tuple[Indices, Callable[[str], Array]]  # indptr of some queries' positives; ties -> their ranks
+Part = tuple[Indices, Float64, Callable[[str], Array]]  # indptr and grades of some queries' positives; ties -> ranks
+
+TIES = (*SETTLED, "expected")
 
 BLOCK_SCORES = 1 << 21  # scores in work at a time: 16 MiB of float64
 BYTES_PER_SCORE = 24  # of workspace while a block is ranked: the scores, their negative, a sorted row at most as long
 FEW_POSITIVES = 32  # a query, below which `ranks` counts: at 70 it took 1.5 times, at 1000 8 times as long as sorting
 
 
+@overload
+def retrieval(
+    queries: ArrayLike,
+    gallery: ArrayLike | None = ...,
+    positives: Any = ...,
+    *,
+    per_query: Literal[True],
+    **options: Any,
+) -> dict[str, Float64]: ...
+@overload
+def retrieval(
+    queries: ArrayLike, gallery: ArrayLike | None = ..., positives: Any = ..., *, per_query: Literal[False] = ...,
+    **options: Any,
+) -> dict[str, float]: ...  # fmt: skip
 def retrieval(
     queries: ArrayLike,
     gallery: ArrayLike | None = None,
     positives: Any = None,
     *,
     labels: tuple[ArrayLike, ArrayLike] | None = None,
+    grades: ArrayLike | None = None,
     metric: str = "cosine",
     k: int | Sequence[int] = (1, 5, 10),
+    metrics: str | Iterable[str] | None = None,
     ties: str = "index",
     empty: str = "error",
+    groups: ArrayLike | None = None,
+    per_query: bool = False,
     exclude_self: bool = False,
     **control: Any,
-) -> dict[str, float]:
+) -> dict[str, float] | dict[str, Float64]:
     """Search every query in the gallery and measure where its positives come.
 
     Parameters
@@ -60,15 +73,25 @@ def retrieval(
         Left out, with no labels either: row i belongs to row i, and m == n.
     labels : (array_like (m,), array_like (n,)), optional
         Instead of positives: all gallery rows with the query's label are right.
+    grades : array_like, (m,) or (p,) as the positives, optional
+        How relevant each positive is, above 0; what the measures of gain use. 1 for all if left out.
     metric : str, default "cosine"
         As in `pairwise_distances`, or "precomputed".
     k : int or sequence of int, default (1, 5, 10)
-        Cut-offs of hit_rate@k and map@k.
-    ties : {"index", "optimistic", "pessimistic", "mean"}, default "index"
-        Where equal scores come: by gallery row; positives first; last; the mean of those two ranks. Positives that are
-        equal among themselves follow one another.
+        Cut-offs of hit_rate@k and map@k, where metrics is left out.
+    metrics : str or sequence of str, optional
+        Names of `MEASURES`, with @k for a cut-off: "hit_rate@1,mrr,ndcg@10" or ["hit_rate@1", ..]. Left out:
+        hit_rate@k, mrr, median_rank, mean_rank, map, map@k.
+    ties : {"index", "optimistic", "pessimistic", "mean", "expected"}, default "index"
+        Where equal scores come: by gallery row; positives first (the better grade before the other); last; the mean of
+        those two ranks. Positives that are equal among themselves follow one another. "expected": the mean of the
+        measure over all orders of equal scores, in closed form (McSherry and Najork 2008).
     empty : {"error", "skip", "neg", "pos"}, default "error"
         A query without positives: raise; leave it out; count it as never found (rank inf); as found first.
+    groups : array_like, shape (m,), optional
+        A label for each query: the mean over groups of what each group gives, so that all weigh the same.
+    per_query : bool, default False
+        Return the value of each query that is counted, (m,) arrays, instead of their means.
     exclude_self : bool, default False
         Gallery row i is no answer to query i, nor a positive of it. Needs m == n.
     **control
@@ -77,53 +100,48 @@ def retrieval(
     Returns
     -------
     dict
-        queries (how many were counted), hit_rate@k for each k, mrr, median_rank, mean_rank (of the best positive), map,
-        and map@k with the number of positives as denominator.
+        queries (how many were counted), then each measure by its name. Ranks are those of the best positive; map@k has
+        the number of positives as denominator, map_cap@k the smaller of it and k.
 
     Notes
     -----
-    Up to 32 positives a query on average the ranks are those of `ranks`: exact, at its cost. With more, blocks of
-    float64 scores are sorted: m n log n, and values within 1e-13 of each other may change places. map is over the full
-    list.
+    Up to 32 positives a query on average the ranks are those of `ranks`: exact, at its cost (twice for "mean" and
+    "expected"). With more, blocks of float64 scores are sorted: m n log n, and values within 1e-13 of each other may
+    change places. map is over the full list.
 
     Examples
     --------
-    >>> retrieval([[0.1, 0.9], [0.2, 0.3]], positives=[0, 1], metric="precomputed", k=(1,))["hit_rate@1"]
-    0.5
+    >>> retrieval([[0.1, 0.9], [0.2, 0.3]], positives=[0, 1], metric="precomputed", metrics="hit_rate@1,ndcg@2")
+    {'queries': 2, 'hit_rate@1': 0.5, 'ndcg@2': 0.8154648767857288}
     """
     one_of("ties", ties, TIES)
     one_of("empty", empty, EMPTY)
-    cuts = cut_offs(k)
+    cuts, per_query = cut_offs(k), flag("per_query", per_query)
+    usual = ["mrr", "median_rank", "mean_rank", "map"]
+    chosen = chosen_measures(
+        [*(f"hit_rate@{cut}" for cut in cuts), *usual, *(f"map@{cut}" for cut in cuts)] if metrics is None else metrics
+    )
     settled = resolve(cast(Control, {name: value for name, value in control.items() if name != "metric_kwargs"}))
     rows, others, m, n = _sides(queries, gallery, metric)
     if exclude_self and m != n:
         raise ValueError(
             f"exclude_self must be False unless there are as many queries as gallery rows, got {m} and {n}"
         )
-    truth = positives_of(positives, labels, m, n)
+    truth = positives_of(positives, labels, grades, m, n)
+    group = group_labels(groups, m)
     if others is not None and truth.counts.sum() <= FEW_POSITIVES * m:
         parts = _counted(rows, others, metric, truth, exclude_self, control)
     else:
         step = _rows_per_block(n, settled.max_bytes)
         parts = _sorted(_score_blocks(rows, others, metric, step, control), truth, exclude_self)
-    first, precisions = [], []
-    for bounds, ranks_by in parts:
-        ranks = _positions(ranks_by, bounds, ties)
-        first.append(first_ranks(ranks, bounds))
-        precisions.append(np.stack([average_precision(ranks, bounds, cut) for cut in (None, *cuts)], axis=1))
-    best, precision = np.concatenate(first), np.concatenate(precisions)
-    missing = np.isinf(best)
-    counted = filled(best, missing, empty, np.inf)
-    means = [float(np.mean(filled(column, missing, empty, 0.0))) for column in precision.T]
-    return {
-        "queries": len(counted),
-        **{f"hit_rate@{cut}": hit_rate(counted, cut) for cut in cuts},
-        "mrr": mrr(counted),
-        "median_rank": median_rank(counted),
-        "mean_rank": mean_rank(counted),
-        "map": means[0],
-        **{f"map@{cut}": mean for cut, mean in zip(cuts, means[1:], strict=True)},
-    }
+    listings = (listed(*part, ties, n - exclude_self) for part in parts)
+    values, missing = columns_of(listings, chosen)
+    values = settle_empty(values, missing, chosen, empty)
+    if per_query:
+        return values
+    kept = group[~missing] if group is not None and empty == "skip" else group
+    counted = int((~missing).sum()) if empty == "skip" else m
+    return {"queries": counted, **summary(values, chosen, kept)}
 
 
 def _sides(queries: ArrayLike, gallery: ArrayLike | None, metric: str) -> tuple[Array, Array | None, int, int]:
@@ -142,11 +160,12 @@ def _counted(
     """All queries at once, by `ranks`: exact."""
     from .._operations import ranks
 
-    bounds, columns = truth.csr(0, len(rows))
+    bounds, columns, grades = truth.csr(0, len(rows))
     if exclude_self:
-        bounds, columns = _without_self(bounds, columns, 0)
+        bounds, columns, grades = _without_self(bounds, columns, grades, 0)
     yield (
         bounds,
+        grades,
         lambda ties: ranks(rows, others, (bounds, columns), metric, ties=ties, exclude_self=exclude_self, **control),
     )
 
@@ -155,12 +174,12 @@ def _sorted(blocks: Iterator[tuple[int, Array]], truth: Positives, exclude_self:
     """Blocks of queries, by sorting their scores."""
     for start, scores in blocks:
         for begin, end in truth.spans(start, start + len(scores)):
-            bounds, columns = truth.csr(begin, end)
+            bounds, columns, grades = truth.csr(begin, end)
             if exclude_self:
                 scores[np.arange(begin, end) - start, np.arange(begin, end)] = np.nan  # sorts behind everything
-                bounds, columns = _without_self(bounds, columns, begin)
+                bounds, columns, grades = _without_self(bounds, columns, grades, begin)
             rows = scores[begin - start : end - start]
-            yield bounds, partial(_ranks_in_rows, rows, np.split(columns, bounds[1:-1]))
+            yield bounds, grades, partial(_ranks_in_rows, rows, np.split(columns, bounds[1:-1]))
 
 
 def _rows_per_block(n: int, max_bytes: int) -> int:
@@ -204,24 +223,8 @@ def _ranks_in_rows(scores: Array, columns: list[Indices], ties: str) -> Float64:
     return np.concatenate(found)
 
 
-def _positions(ranks_by: Callable[[str], Array], bounds: Indices, ties: str) -> Float64:
-    """Ranks of each query's positives, ascending, those that share one set after one another."""
-    if ties == "mean":
-        return (_positions(ranks_by, bounds, "optimistic") + _positions(ranks_by, bounds, "pessimistic")) / 2
-    owner = owners(bounds)
-    ranks = np.asarray(ranks_by(ties), dtype=np.int64)
-    ranks = ranks[np.lexsort((ranks, owner))]
-    # rank - place may only grow (or, seen from the end under "pessimistic", only shrink): one scan, queries kept apart.
-    place = np.arange(len(ranks)) - bounds[owner]
-    apart = place - owner * (2 * ranks.max(initial=0) + 2)
-    if ties == "pessimistic":
-        settled = np.minimum.accumulate((ranks - apart)[::-1])[::-1]
-    else:
-        settled = np.maximum.accumulate(ranks - apart)
-    return np.asarray(settled + apart, dtype=np.float64)
-
-
-def _without_self(bounds: Indices, columns: Indices, start: int) -> tuple[Indices, Indices]:
+def _without_self(bounds: Indices, columns: Indices, grades: Float64, start: int) -> tuple[Indices, Indices, Float64]:
     owner = owners(bounds)
     kept = columns != owner + start
-    return np.concatenate([[0], np.bincount(owner[kept], minlength=len(bounds) - 1).cumsum()]), columns[kept]
+    counts = np.bincount(owner[kept], minlength=len(bounds) - 1)
+    return np.concatenate([[0], counts.cumsum()]), columns[kept], grades[kept]

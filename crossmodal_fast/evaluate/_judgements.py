@@ -1,0 +1,134 @@
+"""Rankings and judgements as flat arrays of whole numbers, from dicts, flat sequences or files of TREC."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arguments import brief, numbers_of
+
+Array = NDArray[Any]
+Float64 = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+class Run(NamedTuple):
+    """A ranking as (e,) entries: document `documents[e]` was given for query `queries[e]` with `scores[e]`."""
+
+    queries: Sequence[Any]
+    documents: Sequence[Any]
+    scores: Any
+
+
+class Qrels(NamedTuple):
+    """Judgements as (e,) entries: document `documents[e]` has `grades[e]` for query `queries[e]`."""
+
+    queries: Sequence[Any]
+    documents: Sequence[Any]
+    grades: Any
+
+
+def read_run(path: str | os.PathLike[str]) -> Run:
+    """A ranking in TREC's format: query, Q0, document, rank, score, name of the run, by blanks; (e,) lines.
+
+    The rank is not read, nor is what follows the score; blank lines are skipped. Errors name the line.
+    """
+    queries, documents, scores = _columns(path, (0, 2, 4), "query Q0 document rank score")
+    return Run(queries, documents, scores)
+
+
+def read_qrels(path: str | os.PathLike[str]) -> Qrels:
+    """Judgements in TREC's format: query, 0, document, grade, by blanks; (e,) lines. Errors name the line."""
+    queries, documents, grades = _columns(path, (0, 2, 3), "query 0 document grade")
+    return Qrels(queries, documents, grades)
+
+
+def _columns(
+    path: str | os.PathLike[str], taken: tuple[int, int, int], rule: str
+) -> tuple[list[str], list[str], Float64]:
+    least = taken[-1] + 1
+    lines = [line.split(None, least) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    for number, fields in enumerate(lines, 1):
+        if fields and len(fields) < least:
+            raise ValueError(f"'{path}' must hold lines of {rule}, got {len(fields)} fields in line {number}")
+    first, second, third = ([fields[column] for fields in lines if fields] for column in taken)
+    if not first:
+        raise ValueError(f"'{path}' must hold lines of {rule}, got none")
+    try:
+        return first, second, np.array(third, dtype=np.float64)
+    except ValueError:
+        told = ((number, fields[taken[2]]) for number, fields in enumerate(lines, 1) if fields)
+        number, text = next((number, text) for number, text in told if not _is_number(text))
+        raise ValueError(f"'{path}' must have a number as {rule.split()[-1]}, got {text!r} in line {number}") from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Entries:
+    """(e,) entries with ids as they came, in lists."""
+
+    queries: list[Any]  # of each entry, or of each query where `counts` says how many entries follow
+    documents: list[Any]
+    values: Float64
+    counts: Indices | None
+
+
+def entries_of(name: str, value: Any, what: str) -> Entries:
+    """Of {query: {document: value}}, or of (queries, documents, values)."""
+    if isinstance(value, Mapping):
+        parts = list(value.values())
+        if not all(isinstance(part, Mapping) for part in parts):
+            wrong = next(part for part in parts if not isinstance(part, Mapping))
+            raise TypeError(f"{name} must hold a dict of documents for each query, got {brief(wrong)}")
+        counts = np.array([len(part) for part in parts], dtype=np.int64)
+        documents = list(chain.from_iterable(parts))
+        numbers = numbers_of(f"{what} of {name}", list(chain.from_iterable(part.values() for part in parts)))
+        found = Entries(list(value), documents, numbers, counts)
+    elif isinstance(value, tuple) and len(value) == 3:
+        queries, documents = _ids(f"queries of {name}", value[0]), _ids(f"documents of {name}", value[1])
+        numbers = numbers_of(f"{what} of {name}", value[2])
+        if numbers.shape != (len(queries),) or len(documents) != len(queries):
+            raise ValueError(
+                f"{name} must have equally many queries, documents and {what}, "
+                f"got {len(queries)}, {len(documents)} and {numbers.size}"
+            )
+        found = Entries(queries, documents, numbers, None)
+    else:
+        form = f"{{query: {{document: {what[:-1]}}}}} or a tuple (queries, documents, {what})"
+        raise TypeError(f"{name} must be {form}, got {brief(value)}")
+    if np.isnan(found.values).any():
+        at = int(np.isnan(found.values).argmax())
+        raise ValueError(f"{what} of {name} must be numbers, got nan for document {found.documents[at]!r}")
+    return found
+
+
+def _ids(name: str, value: Any) -> list[Any]:
+    if isinstance(value, np.ndarray):
+        if value.ndim != 1:
+            raise ValueError(f"{name} must have shape (e,), one for each entry, got {value.shape}")
+        return cast(list[Any], value.tolist())
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a sequence, got {brief(value)}")
+    return list(value)
+
+
+def coded(known: dict[Any, int], ids: list[Any], name: str) -> Indices:
+    """A whole number for each id, those of `known` first; new ones are added to it."""
+    kinds = set(map(type, ids))
+    whole = all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds)
+    if not whole and not all(issubclass(kind, str) for kind in kinds):
+        told = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise TypeError(f"{name} must be all text or all whole numbers, got {told}")
+    return np.fromiter((known.setdefault(one, len(known)) for one in ids), np.int64, len(ids))
