@@ -158,6 +158,28 @@ def test_evaluate_by_row(capsys):
     assert found == evaluate.retrieval(SOURCE, SOURCE + TARGET[:20], metric="cosine", k=(1, 3))
 
 
+def test_evaluate_by_name(capsys):
+    np.save("c.npy", TARGET[:20])
+    names = "hit_rate@2,ndcg@10,bpref,median_rank"
+    assert cli.main(["evaluate", "a.npy", "c.npy", "--metrics", names, "--ties", "optimistic", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.pop("chance") == evaluate.chance(20, metrics="hit_rate@2,ndcg@10")
+    assert found == evaluate.retrieval(SOURCE, TARGET[:20], metrics=names, ties="optimistic")
+
+
+def test_evaluate_a_ready_ranking(capsys):
+    Path("run").write_text("q Q0 a 1 2.5 x\nq Q0 b 2 1.5 x\nr Q0 a 1 1 x\n")
+    Path("qrels").write_text("q 0 b 1\nr 0 a 2\ns 0 a 1\n")
+    command = ["evaluate", "--run", "run", "--qrels", "qrels", "--missing", "skip"]
+    assert cli.main([*command, "--metrics", "P_1,mrr,num_ret", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"queries": 2, "P_1": 0.5, "mrr": 0.75, "num_ret": 3.0}
+    assert cli.main(command) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["mrr", "0.7500"] in rows
+    assert ["queries", "2"] in rows
+    assert not any("chance" in row for row in rows)
+
+
 def test_evaluate_by_label(capsys):
     first, second = np.arange(20) % 3, np.arange(30) % 3
     np.savez("labels.npz", digit=first)

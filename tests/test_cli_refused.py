@@ -156,6 +156,17 @@ def test_a_backend_that_cannot_run(capsys):
             ("evaluate", "a.npy", "b.npy", "-k", "1,x"),
             "-k must be whole numbers above 0, by commas, such as 1,5,10, got '1,x'",
         ),
+        (("evaluate", "a.npy"), "A and B must be given, or --run and --qrels, got A"),
+        (("evaluate",), "A and B must be given, or --run and --qrels, got none"),
+        (
+            ("evaluate", "a.npy", "b.npy", "--run", "x", "--qrels", "y"),
+            "A and B must be given, or --run and --qrels, got A, B, --run, --qrels",
+        ),
+        (("evaluate", "--run", "none.txt", "--qrels", "none.txt"), "'none.txt': No such file or directory"),
+        (
+            ("evaluate", "a.npy", "a.npy", "--metrics", "bpref", "--ties", "expected"),
+            "ties must be settled for bpref, which has no expected value, got 'expected'",
+        ),
         (
             ("evaluate", "a.npy", "b.npy", "--labels-a", "a.npy"),
             "--labels-a and --labels-b must be given together, got one of them",

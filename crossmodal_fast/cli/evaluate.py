@@ -2,19 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer  # noqa: TID253 - only the command line imports this module
 
 from .. import evaluate as measures
 from .._progress import bar
+from ..evaluate._chosen import chosen_measures
 from ._options import (
     Backend,
-    FirstFile,
     Key,
     MaxBytes,
     Metric,
-    SecondFile,
     Threads,
     read_pair,
     read_words,
@@ -23,15 +22,28 @@ from ._options import (
 
 
 def evaluate(
-    a: FirstFile,
-    b: SecondFile,
+    a: Annotated[
+        Path | None, typer.Argument(metavar="A", help="Rows (m, d): .npy .npz .parquet .csv .safetensors")
+    ] = None,
+    b: Annotated[Path | None, typer.Argument(metavar="B", help="Rows (n, d), of the same formats")] = None,
+    run: Annotated[Path | None, typer.Option(help="A ranking in TREC's format, instead of A and B")] = None,
+    qrels: Annotated[Path | None, typer.Option(help="Judgements in TREC's format, for --run")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="By commas: hit_rate@1,mrr,map,ndcg@10 .., or trec_eval's names: P_5,ndcg_cut_10")
+    ] = None,
     labels_a: Annotated[
         Path | None, typer.Option(help="A label per row of A; rows of B with the same one are right")
     ] = None,
     labels_b: Annotated[
         Path | None, typer.Option(help="A label per row of B; without labels row i belongs to row i")
     ] = None,
-    k: Annotated[str, typer.Option("-k", help="Cut-offs, by commas")] = "1,5,10",
+    k: Annotated[str, typer.Option("-k", help="Cut-offs, by commas, where --metrics is left out")] = "1,5,10",
+    ties: Annotated[
+        str | None,
+        typer.Option(help="Equal scores: index, optimistic, pessimistic, mean, expected; docid for --run"),
+    ] = None,
+    empty: Annotated[str, typer.Option(help="Queries without a right answer: error, skip, neg or pos")] = "error",
+    missing: Annotated[str, typer.Option(help="Judged queries that --run leaves out: error, skip or neg")] = "error",
     metric: Metric = "cosine",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table")] = False,
     key: Key = None,
@@ -40,7 +52,20 @@ def evaluate(
     max_bytes: MaxBytes = None,
     threads: Threads = None,
 ) -> None:
-    """Search every row of A in B and measure where the right rows come, beside what chance would give."""
+    """Search every row of A in B and measure where the right rows come, beside what chance would give.
+
+    With --run and --qrels instead of A and B: measure a ready ranking against judgements.
+    """
+    if run is not None and qrels is not None and a is None and b is None:
+        with bar(f"reading {run.name}"):
+            sides = measures.read_run(run), measures.read_qrels(qrels)
+        found = measures.rankings(*sides, metrics, ties=ties or "docid", empty=empty, missing=missing)
+        _print(found, None, as_json)
+        return
+    if a is None or b is None or run is not None or qrels is not None:
+        given = {"A": a, "B": b, "--run": run, "--qrels": qrels}
+        told = ", ".join(name for name, path in given.items() if path is not None) or "none"
+        raise ValueError(f"A and B must be given, or --run and --qrels, got {told}")
     if (labels_a is None) != (labels_b is None):
         raise ValueError("--labels-a and --labels-b must be given together, got one of them")
     cuts = _cuts(k)
@@ -58,20 +83,18 @@ def evaluate(
         )
     with speaking_of(queries=a, gallery=b), bar("ranking"):
         found = measures.retrieval(
-            queries,
-            gallery,
-            labels=labels,
-            metric=metric,
-            k=cuts,
-            backend=backend,
-            max_bytes=max_bytes,
-            n_threads=threads,
-        )
-    by_chance = measures.chance(len(gallery), 1 if labels is None else measures.count_positives(*labels), k=cuts)
-    if as_json:
-        typer.echo(json.dumps({**found, "chance": by_chance}, indent=2))
-    else:
-        _print_table(found, by_chance)
+            queries, gallery, labels=labels, metric=metric, k=cuts, metrics=metrics, ties=ties or "index", empty=empty,
+            backend=backend, max_bytes=max_bytes, n_threads=threads,
+        )  # fmt: skip
+    counts = 1 if labels is None else measures.count_positives(*labels)
+    _print(found, _by_chance(found, len(gallery), counts, empty), as_json)
+
+
+def _by_chance(found: dict[str, float], n: int, counts: Any, empty: str) -> dict[str, float]:
+    """Of the measures found, those that have an expected value; not the median, which has none in closed form."""
+    asked = chosen_measures(name for name in found if name != "queries")
+    names = [one.name for one in asked if one.measure.ties and one.measure.aggregate != "median"]
+    return measures.chance(n, counts, metrics=names, empty=empty) if names else {}
 
 
 def _cuts(text: str) -> list[int]:
@@ -80,16 +103,26 @@ def _cuts(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
-def _print_table(found: dict[str, float], by_chance: dict[str, float]) -> None:
+def _print(found: dict[str, float], by_chance: dict[str, float] | None, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(found if by_chance is None else {**found, "chance": by_chance}, indent=2))
+    else:
+        _print_table(found, by_chance)
+
+
+def _print_table(found: dict[str, float], by_chance: dict[str, float] | None) -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     table = Table("measure", box=SIMPLE)
-    for heading in ("found", "by chance"):
+    for heading in ("found",) if by_chance is None else ("found", "by chance"):
         table.add_column(heading, justify="right")
     for name, value in found.items():
-        digits = 0 if name == "queries" else 2 if name.endswith("_rank") else 4
-        chance = f"{by_chance[name]:.{digits}f}" if name in by_chance else ""
-        table.add_row(name, f"{value:.{digits}f}", chance)
+        whole = name.startswith("num_") or name == "queries"
+        digits = 0 if whole else 2 if name.endswith("_rank") else 4
+        row = [name, f"{value:.{digits}f}"]
+        if by_chance is not None:
+            row.append(f"{by_chance[name]:.{digits}f}" if name in by_chance else "")
+        table.add_row(*row)
     Console().print(table)

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import numbers_of, one_of, whole
+from ._chosen import chosen_measures
 from ._listing import Float64, Indices, Listing, grouped, settled
 from ._measures import EMPTY, checked_ranks, owners
 from ._positives import grades_of
 from ._summary import columns_of, group_labels, settle_empty, summary
-from ._table import chosen_measures
 
 Array = NDArray[Any]
 

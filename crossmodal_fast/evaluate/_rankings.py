@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import one_of
 from .._validate import flag
+from ._chosen import chosen_measures
 from ._judgements import Entries, coded, entries_of
 from ._listing import Float64, Indices, Listing, grouped, settled
 from ._measures import EMPTY
 from ._summary import columns_of, group_labels, settle_empty, summary
-from ._table import chosen_measures
 
 TIES = ("docid", "index", "optimistic", "pessimistic", "mean", "expected")
 MISSING = ("error", "skip", "neg")  # what to do about judged queries that the run leaves out
@@ -22,7 +22,7 @@ USUAL = ("map", "mrr", "ndcg@10", "recall@100", "precision@10")
 def rankings(
     run: Any,
     qrels: Any,
-    metrics: str | Iterable[str] = USUAL,
+    metrics: str | Iterable[str] | None = None,
     *,
     ties: str = "docid",
     empty: str = "error",
@@ -39,8 +39,9 @@ def rankings(
     qrels : dict {query: {document: grade}}, or (queries (e,), documents (e,), grades (e,))
         Documents of a grade above 0 are relevant, the grade is their gain; those of 0 are judged not relevant, below 0
         not judged. `read_qrels` reads TREC's files. Queries without judgements are not counted.
-    metrics : str or sequence of str
-        As in `retrieval`, or by the names of trec_eval: "ndcg_cut_10,P_5,Rprec".
+    metrics : str or sequence of str, optional
+        As in `retrieval`, or by the names of trec_eval: "ndcg_cut_10,P_5,Rprec". Left out: map, mrr, ndcg@10,
+        recall@100, precision@10.
     ties : {"docid", "index", "optimistic", "pessimistic", "mean", "expected"}, default "docid"
         How equal scores are ordered. "docid": trec_eval's rule, scores compared as float32, equal ones by descending
         document id; "index": in the order given; the others as in `retrieval`.
@@ -70,7 +71,7 @@ def rankings(
     one_of("ties", ties, TIES)
     one_of("empty", empty, EMPTY)
     one_of("missing", missing, MISSING)
-    per_query, chosen = flag("per_query", per_query), chosen_measures(metrics)
+    per_query, chosen = flag("per_query", per_query), chosen_measures(USUAL if metrics is None else metrics)
     given, judged = entries_of("run", run, "scores"), entries_of("qrels", qrels, "grades")
     queries: dict[Any, int] = {}
     documents: dict[Any, int] = {}

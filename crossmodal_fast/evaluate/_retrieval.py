@@ -11,11 +11,11 @@ from .._arguments import one_of, rows_of
 from .._config import Control, resolve
 from .._validate import TIES as SETTLED
 from .._validate import flag
-from ._measures import EMPTY, cut_offs, owners
+from ._chosen import chosen_measures, usual_measures
+from ._measures import EMPTY, owners
 from ._positions import listed
 from ._positives import Positives, positives_of
 from ._summary import columns_of, group_labels, settle_empty, summary
-from ._table import chosen_measures
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -116,11 +116,8 @@ def retrieval(
     """
     one_of("ties", ties, TIES)
     one_of("empty", empty, EMPTY)
-    cuts, per_query = cut_offs(k), flag("per_query", per_query)
-    usual = ["mrr", "median_rank", "mean_rank", "map"]
-    chosen = chosen_measures(
-        [*(f"hit_rate@{cut}" for cut in cuts), *usual, *(f"map@{cut}" for cut in cuts)] if metrics is None else metrics
-    )
+    per_query = flag("per_query", per_query)
+    chosen = chosen_measures(usual_measures(k) if metrics is None else metrics)
     settled = resolve(cast(Control, {name: value for name, value in control.items() if name != "metric_kwargs"}))
     rows, others, m, n = _sides(queries, gallery, metric)
     if exclude_self and m != n:

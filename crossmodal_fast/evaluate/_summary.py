@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import labels_of
+from ._chosen import Chosen
 from ._listing import Listing
 from ._measures import filled
-from ._table import SMALLEST, Chosen
 
 Float64 = NDArray[np.float64]
 
+SMALLEST = 1e-5  # a value below it counts as this in a geometric mean (trec_eval)
 AGGREGATES: dict[str, Callable[[Float64], Any]] = {
     "mean": np.mean,
     "median": np.median,
