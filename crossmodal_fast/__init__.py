@@ -9,6 +9,7 @@ from ._operations import pairwise_distances, ranks, similarity, topk, topk_both,
 from ._search import SearchStats, TopK, Within
 from ._transfer_map import TransferMap, fit_transfer
 from ._warmup import warmup
+from .diagnosis import Diagnosis, diagnose
 from .pipeline import CrossModalPipeline
 
 __version__ = "0.2.0"
@@ -16,6 +17,7 @@ __all__ = [
     "BackendUnavailable",
     "Control",
     "CrossModalPipeline",
+    "Diagnosis",
     "Gallery",
     "Matches",
     "SearchStats",
@@ -25,6 +27,7 @@ __all__ = [
     "backends",
     "config",
     "config_context",
+    "diagnose",
     "evaluate",
     "fit_transfer",
     "fusion",

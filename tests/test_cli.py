@@ -180,6 +180,19 @@ def test_evaluate_a_ready_ranking(capsys):
     assert not any("chance" in row for row in rows)
 
 
+def test_diagnose(capsys):
+    np.save("c.npy", SOURCE + TARGET[:20])
+    command = ["diagnose", "a.npy", "c.npy", "-k", "3", "--seed", "1", "--backend", "numpy"]
+    expected = cmf.diagnose(SOURCE, SOURCE + TARGET[:20], k=3, seed=1, backend="numpy")
+    assert cli.main([*command, "--plot", "p.png"]) == 0
+    assert capsys.readouterr().out == f"{expected}\n"
+    assert Path("p.png").read_bytes().startswith(b"\x89PNG")
+    assert cli.main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(expected.to_dict()))
+    assert cli.main(["diagnose", "a.npy", "b.npy", "--unpaired", "--sample", "15"]) == 0
+    assert capsys.readouterr().out.startswith("15 and 15 rows of 8 and 8 columns, not paired")
+
+
 def test_evaluate_by_label(capsys):
     first, second = np.arange(20) % 3, np.arange(30) % 3
     np.savez("labels.npz", digit=first)

@@ -132,7 +132,7 @@ def test_a_backend_that_cannot_run(capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("dance",), "No such command 'dance'; see crossmodal-fast --help"),
+        (("zzz",), "No such command 'zzz'; see crossmodal-fast --help"),
         (("transfer",), "Missing command; see crossmodal-fast transfer --help"),
         (
             ("transfer", "fit", "a.npy", "b.npy", "-o", "map.npz", "--regularization", "1"),
@@ -155,6 +155,11 @@ def test_a_backend_that_cannot_run(capsys):
         (
             ("evaluate", "a.npy", "b.npy", "-k", "1,x"),
             "-k must be whole numbers above 0, by commas, such as 1,5,10, got '1,x'",
+        ),
+        (("diagnose", "a.npy", "a.npy", "--plot", "p.txt"), "'p.txt' must end in .png, .pdf or .svg"),
+        (
+            ("diagnose", "a.npy", "b.npy"),
+            "Y must have one row for each of the 20 rows of X, got 30; paired=False takes any number",
         ),
         (("evaluate", "a.npy"), "A and B must be given, or --run and --qrels, got A"),
         (("evaluate",), "A and B must be given, or --run and --qrels, got none"),

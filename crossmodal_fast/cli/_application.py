@@ -3,6 +3,7 @@
 import typer  # noqa: TID253 - `main` imports this module only once it knows that typer is there
 
 from .demo import demo
+from .diagnose import diagnose
 from .evaluate import evaluate
 from .info import info
 from .match import match
@@ -17,6 +18,7 @@ transfer = typer.Typer(help="Learn a map from paired rows, and use it.")
 application.command()(demo)
 application.command()(match)
 application.command()(evaluate)
+application.command()(diagnose)
 application.command()(info)
 transfer.command()(fit)
 transfer.command()(apply)

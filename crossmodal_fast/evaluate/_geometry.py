@@ -84,7 +84,9 @@ def singular_values(X: ArrayLike, *, center: bool = True) -> Float64:
     mean = column_means("X", rows) if center else np.zeros(rows.shape[1])
     triangle: Float64 = np.empty((0, rows.shape[1]))
     for _, block in row_blocks("X", rows):
-        triangle = cast(Float64, np.linalg.qr(np.vstack([triangle, block - mean]), mode="r"))
+        triangle = np.vstack([triangle, block - mean])
+        if len(triangle) > rows.shape[1]:
+            triangle = cast(Float64, np.linalg.qr(triangle, mode="r"))
     return cast(Float64, np.linalg.svd(triangle, compute_uv=False))
 
 
