@@ -78,6 +78,7 @@ def test_uniformity(rows, block, monkeypatch):
     unit = normalize(rows[0])
     squared = ((unit[:, None] - unit) ** 2).sum(axis=2)[~np.eye(60, dtype=bool)]
     assert evaluate.uniformity(unit, backend="numpy") == pytest.approx(math.log(np.exp(-2 * squared).mean()))
+    assert evaluate.uniformity([[0.0], [4.0]], backend="numpy") == pytest.approx(-32), "e^-32 beside two ones"
     assert evaluate.uniformity([[0.0], [1e6]], backend="numpy") == -math.inf
 
 
@@ -177,6 +178,10 @@ def test_randomisation_against_all_signs():
          "Y must hold rows that differ, got 2 equal rows"),
         (lambda: evaluate.mutual_neighbours([[1.0], [2.0]], [[3.0], [3.0]], 2), ValueError,
          "k must be in 1..1 (the other rows), got 2"),
+        (lambda: evaluate.mutual_neighbours([[1.0], [2.0]], [[3.0], [3.0]], "2"), TypeError,
+         "k must be a whole number, got '2'"),
+        (lambda: evaluate.effective_rank([[1.0], [2.0]], center="no"), ValueError,
+         "center must be True or False, got 'no'"),
         (lambda: evaluate.alignment_error_rate([[0, 0]], []), ValueError,
          "sure must hold at least one link, got none"),
         (lambda: evaluate.alignment_error_rate([[0.5, 0]], [[0, 0]]), TypeError,

@@ -183,6 +183,22 @@ def test_one_tie_group_is_chance():
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-12)
 
 
+def test_gain_is_that_of_scikit_learn():
+    """Its ndcg_score takes means over ties in the same way."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    scores, relevant, grades = problem(8, m=12, n=9)
+    worth = np.array([grades_of(row, *pair) for row, *pair in zip(scores, relevant, grades, strict=True)])
+    found = retrieval(
+        scores, None, csr(relevant), grades=np.concatenate(grades), metric="precomputed", ties="expected",
+        metrics="ndcg,ndcg@4,dcg@4,dcg_exp",
+    )  # fmt: skip
+    expected = {
+        "ndcg": metrics.ndcg_score(worth, scores), "ndcg@4": metrics.ndcg_score(worth, scores, k=4),
+        "dcg@4": metrics.dcg_score(worth, scores, k=4), "dcg_exp": metrics.dcg_score(2.0**worth - 1, scores),
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+
+
 def test_without_ties_every_policy_agrees():
     rng = np.random.default_rng(4)
     scores = rng.permuted(np.tile(np.arange(20.0), (8, 1)), axis=1)

@@ -6,7 +6,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import number, rows_of
+from .._arguments import number, rows_of, whole
+from .._validate import flag
 from ..preprocess import column_means, normalize, power_below, row_blocks
 
 Array = NDArray[Any]
@@ -61,9 +62,11 @@ def uniformity(X: ArrayLike, t: float = 2.0, **control: Any) -> float:
     for first, second in combinations_with_replacement(starts, 2):
         left, right = (rows[start : start + BLOCK_ROWS] for start in (first, second))
         squared = pairwise_distances(left, right, "sqeuclidean", dtype=np.float64, **control)
+        if first == second:
+            np.fill_diagonal(squared, np.inf)  # a row is no pair with itself; taking off its 1 would drown small terms
         summed = float(np.exp(np.multiply(squared, -factor, out=squared), out=squared).sum())
-        total += summed - len(squared) if first == second else 2 * summed
-    return float(np.log(max(total, 0.0) / (count * (count - 1)))) if total > 0 else -np.inf
+        total += summed if first == second else 2 * summed
+    return float(np.log(total / (count * (count - 1)))) if total > 0 else -np.inf
 
 
 def mean_cosine(X: ArrayLike) -> float:
@@ -81,7 +84,7 @@ def mean_cosine(X: ArrayLike) -> float:
 def singular_values(X: ArrayLike, *, center: bool = True) -> Float64:
     """Singular values of the (centred) rows X (n, d), descending, (min(n, d),): by QR in blocks, nothing is squared."""
     rows = rows_of("X", X)
-    mean = column_means("X", rows) if center else np.zeros(rows.shape[1])
+    mean = column_means("X", rows) if flag("center", center) else np.zeros(rows.shape[1])
     triangle: Float64 = np.empty((0, rows.shape[1]))
     for _, block in row_blocks("X", rows):
         triangle = np.vstack([triangle, block - mean])
@@ -172,7 +175,7 @@ def mutual_neighbours(X: ArrayLike, Y: ArrayLike, k: int = 10, metric: str = "co
     from .._operations import topk
 
     x, y = _pairs(X, Y, same_width=False)
-    if not 1 <= k <= len(x) - 1:
+    if not 1 <= whole("k", k) <= len(x) - 1:
         raise ValueError(f"k must be in 1..{len(x) - 1} (the other rows), got {k}")
     found = (topk(side, side, k, metric, exclude_self=True, **control).indices for side in (x, y))
     left, right = (np.asarray(indices) + np.arange(len(x))[:, None] * len(x) for indices in found)

@@ -46,7 +46,7 @@ def rankings(
         How equal scores are ordered. "docid": trec_eval's rule, scores compared as float32, equal ones by descending
         document id; "index": in the order given; the others as in `retrieval`.
     empty : {"error", "skip", "neg", "pos"}, default "error"
-        A query without relevant documents, as in `retrieval`; trec_eval counts it as "neg" does.
+        A query without relevant documents, as in `retrieval`.
     missing : {"error", "skip", "neg"}, default "error"
         A judged query that the run leaves out: raise; leave it out (trec_eval); count it as an empty list (its -c).
     groups : array_like, shape (q,), optional
