@@ -222,6 +222,33 @@ def test_embeddings_with_ties_are_counted_as_their_scores():
         assert counted == pytest.approx(retrieval(X @ Y.T, None, csr(relevant), metric="precomputed", **keywords))
 
 
+def test_half_ranks_count_once_they_are_passed():
+    scores = np.array([[2, 1, 1, 0]])
+    names = "hit_rate@2,precision@2,hit_rate@3,precision@3,mean_rank"
+    found = retrieval(scores, None, [1], metric="precomputed", ties="mean", metrics=names)
+    assert list(found.values())[1:] == [0, 0, 1, 1 / 3, 2.5]
+
+
+@pytest.mark.parametrize("ties", ["index", "expected"])
+def test_without_itself_a_row_is_neither_listed_nor_graded(ties):
+    rng = np.random.default_rng(9)
+    scores = rng.permuted(np.tile(np.arange(7.0), (7, 1)), axis=1)
+    relevant = [[i, (i + 1) % 7, (i + 3) % 7] for i in range(7)]
+    keywords = {"metric": "precomputed", "metrics": "ndcg,set_precision,utility,precision@3", "ties": ties}
+    found = retrieval(scores, None, csr(relevant), grades=[3, 1, 2] * 7, exclude_self=True, **keywords)
+    others = np.array([[j for j in range(7) if j != i] for i in range(7)])
+    places = [[others[i].tolist().index(j) for j in one[1:]] for i, one in enumerate(relevant)]
+    without = np.take_along_axis(scores, others, axis=1)
+    assert found == retrieval(without, None, csr(places), grades=[1, 2] * 7, **keywords)
+
+
+def test_counts_are_no_worse_for_queries_without_positives():
+    scores, names = np.array([[2, 1, 0], [2, 1, 0]]), "num_rel,num_ret,num_rel_ret,mrr"
+    for empty, mrr in (("pos", 0.75), ("neg", 0.25)):
+        found = retrieval(scores, None, [-1, 1], metric="precomputed", metrics=names, empty=empty)
+        assert found == {"queries": 2, "num_rel": 1, "num_ret": 6, "num_rel_ret": 1, "mrr": mrr}
+
+
 def test_groups_weigh_the_same():
     scores = np.array([[2, 1, 0], [2, 1, 0], [2, 1, 0]])
     keywords = {"metric": "precomputed", "metrics": "mrr,num_rel", "groups": ["a", "b", "b"]}

@@ -173,10 +173,9 @@ def _grades(
     query: Indices, document: Indices, qrels: tuple[Indices, Indices, Float64], width: int
 ) -> NDArray[np.float64]:
     """The grade of each entry, NaN where it was not judged."""
-    known = qrels[2] >= 0
-    key = qrels[0][known] * width + qrels[1][known]
+    key = qrels[0] * width + qrels[1]
     order = np.argsort(key)
-    key, value = key[order], qrels[2][known][order]
+    key, value = key[order], qrels[2][order]
     wanted = query * width + document
     at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
     return np.where(key[at] == wanted, value[at], np.nan) if len(key) else np.full(len(query), np.nan)
