@@ -1,9 +1,10 @@
 """Rankings and judgements as flat arrays of whole numbers, from dicts, flat sequences or files of TREC."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count, repeat
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -108,9 +109,11 @@ def entries_of(name: str, value: Any, what: str) -> Entries:
     else:
         form = f"{{query: {{document: {what[:-1]}}}}} or a tuple (queries, documents, {what})"
         raise TypeError(f"{name} must be {form}, got {brief(value)}")
-    if np.isnan(found.values).any():
-        at = int(np.isnan(found.values).argmax())
-        raise ValueError(f"{what} of {name} must be numbers, got nan for document {found.documents[at]!r}")
+    unfit = np.isnan(found.values) if what == "scores" else ~np.isfinite(found.values)
+    if unfit.any():
+        at = int(unfit.argmax())
+        rule = "numbers" if what == "scores" else "finite"
+        raise ValueError(f"{what} of {name} must be {rule}, got {found.values[at]} for {found.documents[at]!r}")
     return found
 
 
@@ -124,11 +127,37 @@ def _ids(name: str, value: Any) -> list[Any]:
     return list(value)
 
 
-def coded(known: dict[Any, int], ids: list[Any], name: str) -> Indices:
-    """A whole number for each id, those of `known` first; new ones are added to it."""
-    kinds = set(map(type, ids))
+def one_kind(**ids: list[Any]) -> None:
+    """Refuse ids that are not all text or all whole numbers, on both sides: 1 and "1" would be two things."""
+    kinds = {kind for side in ids.values() for kind in set(map(type, side))}
     whole = all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds)
     if not whole and not all(issubclass(kind, str) for kind in kinds):
-        told = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise TypeError(f"{name} must be all text or all whole numbers, got {told}")
-    return np.fromiter((known.setdefault(one, len(known)) for one in ids), np.int64, len(ids))
+        told, names = ", ".join(sorted(kind.__name__ for kind in kinds)), " and ".join(ids)
+        raise TypeError(f"ids of {names} must be all text or all whole numbers, got {told}")
+
+
+def numbered(known: dict[Any, int], ids: list[Any]) -> Indices:
+    """The number of each id, new ones for those that are not known yet."""
+    fresh = [one for one in dict.fromkeys(ids) if one not in known]
+    known.update(zip(fresh, count(len(known)), strict=False))
+    return np.fromiter(map(known.__getitem__, ids), np.int64, len(ids))
+
+
+def looked_up(known: dict[Any, int], ids: list[Any]) -> Indices:
+    """The number of each id, -1 for those that are not known."""
+    return np.fromiter(map(known.get, ids, repeat(-1)), np.int64, len(ids))
+
+
+def per_entry(entries: Entries, query: Indices) -> Indices:
+    """Numbers of queries, one for each entry."""
+    return query if entries.counts is None else np.repeat(query, entries.counts)
+
+
+def refuse_repeats(name: str, entries: Entries) -> None:
+    """A document may come once per query; in dicts it does."""
+    if entries.counts is not None:
+        return
+    pairs = list(zip(entries.queries, entries.documents, strict=True))
+    if len(set(pairs)) < len(pairs):
+        query, document = Counter(pairs).most_common(1)[0][0]
+        raise ValueError(f"{name} must name a document once per query, got {document!r} again for {query!r}")

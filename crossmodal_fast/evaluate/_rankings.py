@@ -1,7 +1,7 @@
 """Measures of ready rankings against judgements, as trec_eval has them: everything by sorts of flat arrays."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import one_of
 from .._validate import flag
 from ._chosen import chosen_measures
-from ._judgements import Entries, coded, entries_of
+from ._judgements import entries_of, looked_up, numbered, one_kind, per_entry, refuse_repeats
 from ._listing import Float64, Indices, Listing, grouped, settled
 from ._measures import EMPTY
 from ._summary import columns_of, group_labels, settle_empty, summary
@@ -73,14 +73,17 @@ def rankings(
     one_of("missing", missing, MISSING)
     per_query, chosen = flag("per_query", per_query), chosen_measures(USUAL if metrics is None else metrics)
     given, judged = entries_of("run", run, "scores"), entries_of("qrels", qrels, "grades")
+    one_kind(run=given.queries, qrels=judged.queries)
+    one_kind(run=given.documents, qrels=judged.documents)
+    refuse_repeats("run", given)
+    refuse_repeats("qrels", judged)
     queries: dict[Any, int] = {}
     documents: dict[Any, int] = {}
-    judged_query, judged_document = _codes(judged, queries, documents, "qrels")
-    m = len(queries)
-    query, document = _codes(given, queries, documents, "run")
-    taken = query < m
-    names = list(queries)[:m]
-    seen = np.bincount(query[taken], minlength=m)[:m] > 0
+    judged_query = per_entry(judged, numbered(queries, judged.queries))
+    judged_document = numbered(documents, judged.documents)
+    query = per_entry(given, looked_up(queries, given.queries))
+    names, m, taken = list(queries), len(queries), np.flatnonzero(query >= 0)
+    seen = np.bincount(query[taken], minlength=m) > 0
     if not seen.any():
         raise ValueError("run must hold a query that the qrels judge, got none; ids must be equal, text or numbers")
     if missing == "error" and not seen.all():
@@ -89,10 +92,11 @@ def rankings(
             f"run must hold all {m} judged queries, got none for {absent.size}, {names[absent[0]]!r} first; "
             "missing='skip' or 'neg' allows it"
         )
-    listing = _listing(
-        (query[taken], document[taken], given.values[taken]), (judged_query, judged_document, judged.values),
-        m, list(documents), ties,
-    )  # fmt: skip
+    key = judged_query * len(documents) + judged_document
+    document = looked_up(documents, given.documents)[taken]
+    wanted = np.where(document >= 0, query[taken] * len(documents) + document, -1)
+    listed = Listed(query[taken], given.values[taken], _grades(wanted, key, judged.values), taken, given.documents)
+    listing = _listing(listed, judged_query, judged.values, m, ties)
     values, without = columns_of([listing], chosen)
     counted = seen if missing == "skip" else np.ones(m, dtype=np.bool_)
     values = {name: column[counted] for name, column in values.items()}
@@ -105,38 +109,25 @@ def rankings(
     return {"queries": int(counted.sum()), **summary(values, chosen, None if group is None else group[counted])}
 
 
-def _codes(entries: Entries, queries: dict[Any, int], documents: dict[Any, int], name: str) -> tuple[Indices, Indices]:
-    query = coded(queries, entries.queries, f"queries of {name}")
-    if entries.counts is not None:
-        query = np.repeat(query, entries.counts)
-    document = coded(documents, entries.documents, f"documents of {name}")
-    if entries.counts is None and query.size:
-        pair = np.sort(query * (len(documents) + 1) + document)
-        again = np.flatnonzero(np.diff(pair) == 0)
-        if again.size:
-            q, d = divmod(int(pair[again[0]]), len(documents) + 1)
-            raise ValueError(
-                f"{name} must name a document once per query, got {list(documents)[d]!r} twice for {list(queries)[q]!r}"
-            )
-    return query, document
+class Listed(NamedTuple):
+    """Entries of a run for judged queries, (e,) each."""
+
+    query: Indices
+    score: Float64
+    grade: Float64  # NaN: not judged
+    entry: Indices  # which of `documents`
+    documents: list[Any]
 
 
-def _listing(
-    run: tuple[Indices, Indices, Float64],
-    qrels: tuple[Indices, Indices, Float64],
-    m: int,
-    names: list[Any],
-    ties: str,
-) -> Listing:
-    query, document, score = run
+def _listing(listed: Listed, judged_query: Indices, judged_grade: Float64, m: int, ties: str) -> Listing:
+    query, score, grade = listed[:3]
     if ties == "docid":
         with np.errstate(over="ignore"):
             score = score.astype(np.float32).astype(np.float64)
-    grade = _grades(query, document, qrels, len(names))  # NaN: not judged
     retrieved = np.bincount(query, minlength=m)
-    relevant = qrels[2] > 0
-    ideal = qrels[0][relevant], qrels[2][relevant]
-    nonrelevant = np.bincount(qrels[0][qrels[2] == 0], minlength=m)
+    relevant = judged_grade > 0
+    ideal = judged_query[relevant], judged_grade[relevant]
+    nonrelevant = np.bincount(judged_query[judged_grade == 0], minlength=m)
     start = np.cumsum(retrieved) - retrieved
     if ties in ("mean", "expected"):
         order = np.lexsort((-grade, -score, query))
@@ -154,7 +145,7 @@ def _listing(
         above = (np.cumsum(zeros) - zeros / 2)[group] - (np.cumsum(zeros) - zeros)[group[start[query]]]
         rank = best + place + others / 2
         return settled(query[hits], rank[hits], grade[hits], *ideal, retrieved, nonrelevant, above[hits])
-    order = np.lexsort((_tie_breaker(query, document, score, grade, names, ties), -score, query))
+    order = _order(listed._replace(score=score), ties)
     query, grade = query[order], grade[order]
     rank = np.arange(len(query)) - start[query] + 1.0
     zero = np.cumsum(grade == 0) - (grade == 0)
@@ -169,33 +160,31 @@ def _begins(*columns: NDArray[Any]) -> NDArray[np.bool_]:
     return np.append(True, np.any([column[1:] != column[:-1] for column in columns], axis=0))[: len(columns[0])]
 
 
-def _grades(
-    query: Indices, document: Indices, qrels: tuple[Indices, Indices, Float64], width: int
-) -> NDArray[np.float64]:
-    """The grade of each entry, NaN where it was not judged."""
-    key = qrels[0] * width + qrels[1]
+def _grades(wanted: Indices, key: Indices, grade: Float64) -> Float64:
+    """The grade behind each wanted key, NaN where there is none."""
+    if not len(key):
+        return np.full(len(wanted), np.nan)
     order = np.argsort(key)
-    key, value = key[order], qrels[2][order]
-    wanted = query * width + document
-    at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-    return np.where(key[at] == wanted, value[at], np.nan) if len(key) else np.full(len(query), np.nan)
+    at = order[np.minimum(np.searchsorted(key, wanted, sorter=order), len(key) - 1)]
+    return np.where(key[at] == wanted, grade[at], np.nan)
 
 
-def _tie_breaker(
-    query: Indices, document: Indices, score: Float64, grade: Float64, names: list[Any], ties: str
-) -> Float64 | Indices:
-    """What orders entries of equal score, ascending."""
-    if ties == "index":
-        return np.zeros(len(query))
-    if ties in ("optimistic", "pessimistic"):
-        worth = np.nan_to_num(grade, nan=0.0)
-        return -worth if ties == "optimistic" else worth
-    order = np.lexsort((score, query))
-    alone = np.append(_begins(query[order], score[order]), True)
-    tied = np.empty(len(query), dtype=np.bool_)
-    tied[order] = ~(alone[:-1] & alone[1:])
-    # Only ids in ties are compared: sorting all 200,000 ids of a run took longer than all the rest.
-    codes = np.unique(document[tied])
-    place = np.zeros(len(names), dtype=np.int64)
-    place[sorted(codes.tolist(), key=names.__getitem__, reverse=True)] = np.arange(len(codes))
-    return np.where(tied, place[document], 0)
+def _order(listed: Listed, ties: str) -> Indices:
+    """Entries by query and descending score; those of equal score by the rule for ties."""
+    query, score, grade, entry, documents = listed
+    order = np.lexsort((-score, query))
+    begins = np.append(_begins(query[order], score[order]), True)
+    tied = np.flatnonzero(~(begins[:-1] & begins[1:]))
+    if ties == "index" or not tied.size:
+        return order
+    entries = order[tied]
+    if ties == "docid":
+        # Only ids in ties are compared: sorting all 200,000 ids of a run took longer than all the rest.
+        names = [documents[at] for at in entry[entries].tolist()]
+        place = {name: at for at, name in enumerate(sorted(set(names), reverse=True))}
+        key: Indices | Float64 = looked_up(place, names)
+    else:
+        worth = np.nan_to_num(grade[entries], nan=0.0)
+        key = -worth if ties == "optimistic" else worth
+    order[tied] = entries[np.lexsort((key, np.cumsum(begins)[tied]))]
+    return order
