@@ -125,7 +125,8 @@ def test_gains_are_those_of_the_pairs_held_out(x, monkeypatch):
         assert one.hit_rate == pytest.approx([value["hit_rate@1"].mean() for value in values])
         each[one.name] = (values[0]["mrr"] + values[1]["mrr"]) / 2
     nothing, centring = found.contenders
-    assert (nothing.gain, nothing.interval, nothing.p_value) == (None, None, None)
+    assert (nothing.hit_rate_gain, nothing.gain, nothing.interval, nothing.p_value) == (None,) * 4
+    assert centring.hit_rate_gain == pytest.approx(np.mean(centring.hit_rate) - np.mean(nothing.hit_rate))
     assert centring.gain == pytest.approx((each["centring"] - each["nothing"]).mean())
     assert centring.interval[0] < centring.gain < centring.interval[1]
     assert centring.p_value == pytest.approx(1 / 2001)

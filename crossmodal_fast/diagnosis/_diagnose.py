@@ -1,5 +1,6 @@
 """From two sides to a `Diagnosis`: measure the spaces, try each remedy on pairs held out, recommend one."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from ._report import Contender, Curves, Diagnosis
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
+Ranks = tuple[Float64, Float64]  # there and back
 
 LEAST_PAIRS = 20  # 10 to learn from and 10 to hold out: the penalty of ridge is chosen on a fifth of the former
 LEVEL = 0.05  # of the test by which a remedy must win, divided by the number of remedies
@@ -114,7 +116,7 @@ def diagnose(
         rows=(len(x), len(y)),
         columns=(x.shape[1], y.shape[1]),
         paired=paired,
-        neighbours=k,
+        neighbours=min(k, len(x), len(y)),
         held_out=0 if test is None else int(test.sum()),
         modality_gap=modality_gap(x, y) if shared else None,
         effective_rank=(entropy_rank(spectra[0]), entropy_rank(spectra[1])),
@@ -178,7 +180,7 @@ def _tried(
         if (split.shared or not remedy.shared) and (differ or not remedy.learns)
     }
     each = {name: mean_reciprocal(ranks) for name, ranks in found.items()}
-    base = each["nothing"] if split.shared else None
+    base = found.get("nothing")
     tried = tuple(_contender(name, ranks, base if name != "nothing" else None, seed) for name, ranks in found.items())
     return tried, _choice(each, seed)
 
@@ -195,13 +197,17 @@ def _choice(each: dict[str, Float64], seed: int) -> str:
     return best
 
 
-def _contender(name: str, ranks: tuple[Float64, Float64], base: Float64 | None, seed: int) -> Contender:
-    there, back = ranks
-    hit_rate = float(np.mean(there <= 1)), float(np.mean(back <= 1))
-    mrr = float(np.mean(1 / there)), float(np.mean(1 / back))
+def _contender(name: str, ranks: Ranks, base: Ranks | None, seed: int) -> Contender:
+    hit_rate, mrr = _both(ranks, lambda rank: rank <= 1), _both(ranks, lambda rank: 1 / rank)
     if base is None:
-        return Contender(name, hit_rate, mrr, None, None, None)
-    each = mean_reciprocal(ranks)
-    interval = bootstrap_interval(each - base, samples=SAMPLES, seed=seed)
-    gain, p_value = randomisation_test(each, base, samples=SAMPLES, seed=seed)
-    return Contender(name, hit_rate, mrr, gain, interval, p_value)
+        return Contender(name, hit_rate, mrr, None, None, None, None)
+    each, others = mean_reciprocal(ranks), mean_reciprocal(base)
+    gain, p_value = randomisation_test(each, others, samples=SAMPLES, seed=seed)
+    interval = bootstrap_interval(each - others, samples=SAMPLES, seed=seed)
+    hits = np.mean(hit_rate) - np.mean(_both(base, lambda rank: rank <= 1))
+    return Contender(name, hit_rate, mrr, float(hits), gain, interval, p_value)
+
+
+def _both(ranks: Ranks, value: Callable[[Float64], Array]) -> tuple[float, float]:
+    """The mean value there and back."""
+    return float(np.mean(value(ranks[0]))), float(np.mean(value(ranks[1])))

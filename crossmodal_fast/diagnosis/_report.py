@@ -25,7 +25,8 @@ class Contender:
     name: str
     hit_rate: tuple[float, float]  # at 1
     mrr: tuple[float, float]
-    gain: float | None  # in MRR over doing nothing, mean of both directions; None where nothing cannot be done
+    hit_rate_gain: float | None  # over doing nothing, mean of both directions; None where nothing cannot be done
+    gain: float | None  # in MRR, likewise
     interval: tuple[float, float] | None  # of the gain, 95 %, bootstrap
     p_value: float | None  # of the gain, paired randomisation
 
