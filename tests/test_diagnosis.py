@@ -80,6 +80,23 @@ def test_clip():
         assert words in found.recommendation
 
 
+@pytest.mark.parametrize(
+    ("name", "hits", "skewness"),
+    [("nothing", (0.552, 0.506), (1.65, 2.36)), ("centring", (0.542, 0.500), (1.72, 1.30)),
+     ("mean shift", (0.358, 0.366), (3.64, 2.44)), ("CSLS", (0.620, 0.590), (0.86, 1.32))],
+)  # fmt: skip
+def test_remedies_on_all_of_clip(name, hits, skewness):
+    """Learned from the rows that they are tried on, as the recorded values are."""
+    path = DATA / "clip500" / "features_clip.npy"
+    if not path.exists():
+        pytest.skip(f"{path} is absent")
+    sides = tuple(normalize(side.astype(np.float64)) for side in np.load(path))
+    space = REMEDIES[name].apply(Split(sides, sides, 10, CONTROL))
+    assert [np.mean(ranks == 1) for ranks in pair_ranks(space, CONTROL)] == pytest.approx(hits)
+    near = cmf.topk_both(space.x, space.y, 10, "cosine", bias=space.bias, **CONTROL)
+    assert [evaluate.hubness(side.indices, 500)["skewness"] for side in near] == pytest.approx(skewness, abs=6e-3)
+
+
 def test_numbers_are_those_of_their_formulas(x):
     y = noisy(x, 0.7)
     found = diagnose(x, y, k=5, **CONTROL)
