@@ -7,9 +7,9 @@ from ._gallery import Gallery
 from ._match import Matches, match
 from ._operations import pairwise_distances, ranks, similarity, topk, topk_both, transfer, within
 from ._search import SearchStats, TopK, Within
-from ._transfer_map import TransferMap, fit_transfer
 from ._warmup import warmup
 from .diagnosis import Diagnosis, diagnose
+from .fitting import TransferMap, fit_transfer
 from .pipeline import CrossModalPipeline
 
 __version__ = "0.2.0"

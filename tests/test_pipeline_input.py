@@ -12,8 +12,8 @@ import pytest
 from scipy import sparse
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from crossmodal_fast._transfer_map import fit_transfer
 from crossmodal_fast.files import FileError, MissingFileError
+from crossmodal_fast.fitting import fit_transfer
 from crossmodal_fast.pipeline import CrossModalPipeline
 from crossmodal_fast.preprocess import PCA, STEPS, Whiten
 from modalities import TEST, TRAIN, fitted, loaded, prepared

@@ -7,7 +7,7 @@ import pytest
 
 from crossmodal_fast import evaluate
 from crossmodal_fast._match import match
-from crossmodal_fast._transfer_map import fit_transfer
+from crossmodal_fast.fitting import fit_transfer
 from crossmodal_fast.fusion import GCCA
 from crossmodal_fast.preprocess import AllButTheTop, Chain, GapShift, Relative, Standardize, Whiten, normalize
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from crossmodal_fast import evaluate
-from crossmodal_fast._transfer_map import TransferMap, fit_transfer
+from crossmodal_fast.fitting import TransferMap, fit_transfer
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

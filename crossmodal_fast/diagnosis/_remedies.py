@@ -96,7 +96,7 @@ def _centred_csls(split: Split) -> Space:
 
 
 def _mapped(split: Split, method: str, **options: Any) -> Space:
-    from .._transfer_map import fit_transfer
+    from ..fitting import fit_transfer
 
     found = fit_transfer(*split.train, method, center=False, **options)
     return Space(found.apply(split.test[0], **split.control), split.test[1])

@@ -15,7 +15,7 @@ from .._config import Control, resolve
 from .._match import METHODS, Indices, match
 from .._saved import read_saved, write_saved
 from .._search import running
-from .._transfer_map import TransferMap, fit_transfer
+from ..fitting import TransferMap, fit_transfer
 from ..preprocess import Chain
 from ._loading import labels_by_name, pairs_by_names, pairs_of, rows_by_name
 from ._pairing import right_answers, training_rows

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._match import Indices, Matches
-from .._transfer_map import TransferMap
+from ..fitting import TransferMap
 
 Array = NDArray[Any]
 Names = str | Sequence[str]  # one modality, or several that describe the same items row by row

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import fusion as fusions
 from .._match import scores_of
 from .._operations import pairwise_distances
-from .._transfer_map import TransferMap
+from ..fitting import TransferMap
 from ._parameters import LateFusion
 from ._results import Names
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._transfer_map import TransferMap
+from ..fitting import TransferMap
 from ..preprocess import STEPS, Chain
 
 Array = NDArray[Any]
