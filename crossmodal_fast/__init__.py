@@ -1,6 +1,6 @@
 """The numerical core of cross-modal learning: exact, fast distances, top-k matching and matrix transfer."""
 
-from . import evaluate, fusion, preprocess
+from . import evaluate, fitting, fusion, preprocess
 from ._config import Control, config, config_context, use_backend
 from ._dispatch import BackendUnavailable, backends
 from ._gallery import Gallery
@@ -30,6 +30,7 @@ __all__ = [
     "diagnose",
     "evaluate",
     "fit_transfer",
+    "fitting",
     "fusion",
     "match",
     "pairwise_distances",

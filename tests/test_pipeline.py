@@ -222,7 +222,8 @@ def test_rows_learn_from_all_rows_of_their_label(method):
     known = int((left != "x").sum())
     options = {"regularization": 3.0 * len(i) / known} if method == "ridge" else {}
     expected = fit_transfer(data["image"][i], data["audio"][j], method, **options)
-    pipeline = CrossModalPipeline((), {"method": method, "regularization": 3.0}, shared="audio")
+    given = {"regularization": 3.0} if method == "ridge" else {}
+    pipeline = CrossModalPipeline((), {"method": method, **given}, shared="audio")
     found = pipeline.fit(data, labels={"image": left, "audio": right}).maps_["image", "audio"]
     np.testing.assert_allclose(found.M, expected.M, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(found.bias, expected.bias, rtol=1e-8, atol=1e-10)

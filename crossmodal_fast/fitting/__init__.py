@@ -1,6 +1,24 @@
-"""Maps from one embedding space to another, fitted on pairs."""
+"""Maps from one embedding space to another, fitted on pairs or on sums over pairs.
 
+`fit_transfer` is the entry to every method and gives a `TransferMap`. Those that project both sides into one space are
+classes as well: `CCA`, `PLS`, `MultiStep`. `RidgePath` shows what each penalty gives, `TransferStatistics` sums over
+any number of pairs.
+"""
+
+from ._canonical import CCA
 from ._fit import fit_transfer
+from ._linear import RidgePath
 from ._map import TransferMap
+from ._multistep import MultiStep
+from ._partial import PLS
+from ._statistics import TransferStatistics
 
-__all__ = ["TransferMap", "fit_transfer"]
+__all__ = [
+    "CCA",
+    "PLS",
+    "MultiStep",
+    "RidgePath",
+    "TransferMap",
+    "TransferStatistics",
+    "fit_transfer",
+]

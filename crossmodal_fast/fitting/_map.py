@@ -1,14 +1,15 @@
 """An affine map between two embedding spaces: apply, invert, compose, save, and say what it keeps."""
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import brief, numbers_of
+from .._arguments import brief, numbers_of, rows_of
 from .._saved import read_saved, write_saved
 from .._validate import matrix
 from ..preprocess import RANK_CUTOFF, result_dtype
@@ -17,7 +18,7 @@ Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class TransferMap:
     """An affine map between two embedding spaces, rows e_j = M e_i + bias.
 
@@ -40,6 +41,7 @@ class TransferMap:
     method: str = "given"
     training_rank: int | None = None
     training_residual: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         M, bias = numbers_of("M", self.M).copy(), numbers_of("bias", self.bias).copy()
@@ -50,8 +52,20 @@ class TransferMap:
             )
         if not (np.isfinite(M).all() and np.isfinite(bias).all()):
             raise ValueError("M and bias must be finite, got NaN or infinity in them")
-        object.__setattr__(self, "M", M)
-        object.__setattr__(self, "bias", bias)
+        try:
+            details = json.loads(json.dumps(dict(self.details)))
+        except (TypeError, ValueError) as problem:
+            raise TypeError(f"details must be a dict of plain values, got {brief(self.details)}") from problem
+        for array in (M, bias):
+            array.setflags(write=False)
+        for name, value in (("M", M), ("bias", bias), ("details", details)):
+            self.__dict__[name] = value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Not a frozen dataclass: scikit-learn's pipelines leave attributes of their own on what they hold.
+        if name in self.__dict__ and name in self.get_params():
+            raise AttributeError(f"{name} must stay as it was fitted, got {brief(value)}; make another TransferMap")
+        super().__setattr__(name, value)
 
     @property
     def W(self) -> Float64:
@@ -91,13 +105,28 @@ class TransferMap:
             raise ValueError(f"other must take {self.M.shape[0]} columns, as this map gives, got {other.M.shape[1]}")
         return TransferMap(other.M @ self.M, other.M @ self.bias + other.bias, f"{self.method} then {other.method}")
 
-    def report(self, back: "TransferMap | None" = None) -> dict[str, Any]:
-        """What the map keeps and how well it fitted.
+    def report(
+        self,
+        back: "TransferMap | None" = None,
+        *,
+        rows: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        metric: str = "cosine",
+        **control: Any,
+    ) -> dict[str, Any]:
+        """What the map keeps, how well it fitted and, given rows and targets, where it is ambiguous.
 
         Parameters
         ----------
         back : TransferMap, optional
-            The way back; the inverse of this map where left out.
+            The way back; the inverse of this map where left out. For a cycle over several spaces compose it first.
+        rows : array_like, shape (m, d_in), optional
+            Source rows to be mapped and searched in `targets`.
+        targets : array_like, shape (n, d_out), n >= 2, optional
+        metric : str, default "cosine"
+            As in `topk`.
+        **control
+            As in `topk`.
 
         Returns
         -------
@@ -107,7 +136,15 @@ class TransferMap:
             singular_values : ndarray (min(d_out, d_in),), descending
             condition_number : float, largest over smallest singular value, inf for a singular M
             round_trip_error : float, ||M_back M - I||_F / sqrt(d_in): how much of the space is lost there and back
-            training_rank, training_residual : as the attributes
+            training_rank, training_residual, details : as the attributes
+            nearest : ndarray (m,), int64, with rows and targets: the best target of each row
+            margins : ndarray (m,), float64, with rows and targets: how much better the best target scores than the
+                second best, 0 for a tie; exact, by `topk`
+
+        Examples
+        --------
+        >>> TransferMap(np.eye(2), np.zeros(2)).report(rows=[[1.0, 0.0]], targets=[[1.0, 1.0], [2.0, 0.0]])["margins"]
+        array([0.29289322])
         """
         singular = np.linalg.svd(self.M, compute_uv=False)
         if back is None:
@@ -115,7 +152,7 @@ class TransferMap:
         cycle = self.compose(back).M
         if cycle.shape[0] != cycle.shape[1]:
             raise ValueError(f"back must give {self.M.shape[1]} columns, as this map takes, got {back.M.shape[0]}")
-        return {
+        found = {
             "method": self.method,
             "rank": int((singular > RANK_CUTOFF * singular[0]).sum()),
             "singular_values": singular,
@@ -123,7 +160,52 @@ class TransferMap:
             "round_trip_error": float(np.linalg.norm(cycle - np.eye(len(cycle))) / np.sqrt(len(cycle))),
             "training_rank": self.training_rank,
             "training_residual": self.training_residual,
+            "details": self.details,
         }
+        if (rows is None) != (targets is None):
+            missing = "rows" if rows is None else "targets"
+            raise ValueError(f"rows and targets must both be given or both be left out, got no {missing}")
+        return found if rows is None else found | self._ambiguity(rows, targets, metric, control)
+
+    def _ambiguity(self, rows: ArrayLike, targets: Any, metric: str, control: dict[str, Any]) -> dict[str, Array]:
+        from .._operations import topk
+
+        if len(rows_of("targets", targets)) < 2:
+            raise ValueError(f"targets must be at least 2 for a second best, got {len(targets)}")
+        best, nearest = topk(self.apply(rows, **control), targets, 2, metric, dtype=np.float64, **control)[:2]
+        return {"nearest": nearest[:, 0], "margins": np.abs(best[:, 0] - best[:, 1])}
+
+    # ---- as a fitted transformer
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:
+        """Leave the map as it is: it has been fitted."""
+        return self
+
+    def transform(self, X: ArrayLike) -> Array:
+        """`apply`, under the name that chains of steps call: (n, d_in) -> (n, d_out)."""
+        return self.apply(X)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """What the map is made of; `deep` is there for scikit-learn."""
+        return {part.name: getattr(self, part.name, None) for part in fields(self)}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """The map itself, where every parameter is what it is already; a fitted map does not change."""
+        known = self.get_params()
+        for name, value in parameters.items():
+            if name not in known:
+                raise ValueError(f"parameters must be among {', '.join(known)}, got {brief(name)}")
+            if value is not known[name]:
+                raise ValueError(f"{name} must stay as it was fitted, got {brief(value)}; make another TransferMap")
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import Tags, TargetTags, TransformerTags
+
+        return Tags(None, TargetTags(required=False), TransformerTags(), requires_fit=False)
 
     def to_arrays(self) -> dict[str, Array]:
         """The map as named plain arrays, NaN for what is None."""
@@ -132,11 +214,12 @@ class TransferMap:
             "bias": self.bias,
             "method": np.array(self.method),
             "training": np.array([self.training_rank, self.training_residual], dtype=np.float64),
+            "details": np.array(json.dumps(self.details)),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
-        """Put back what `to_arrays` gave."""
+        """Put back what `to_arrays` gave, of this version or of 0.2.0."""
         rank, residual = np.asarray(arrays["training"], dtype=np.float64).tolist()
         return cls(
             arrays["M"],
@@ -144,6 +227,7 @@ class TransferMap:
             str(arrays["method"]),
             None if np.isnan(rank) else int(rank),
             None if np.isnan(residual) else residual,
+            json.loads(str(arrays.get("details", "{}"))),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
