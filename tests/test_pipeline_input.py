@@ -248,7 +248,7 @@ class DropsRows:
          "map 'audio' -> 'image': A must hold rows that differ, got 1 row"),
         (lambda: CrossModalPipeline(transfer="linear").fit(TRAIN), ValueError,
          "map 'audio' -> 'image': method must be one of lstsq, ridge, procrustes, cca, "
-         "pls, multistep, identity, mean_shift, got 'linear'"),
+         "pls, multistep, identity, mean_shift, self_learning, unsupervised, got 'linear'"),
         (lambda: CrossModalPipeline(transfer=3).fit(TRAIN), TypeError,
          "transfer must be a method, a dict of keywords of fit_transfer or None, got 3"),
         (lambda: prepared().knowledge_transfer("image"), ValueError,

@@ -1,6 +1,7 @@
 """`fit_transfer`: one entry to every method.
 
-A new method is a function (pairs, *, options) -> Solution and a line in `METHODS`.
+A new method is a function (pairs, *, options) -> Solution and a line in `METHODS`; one of rows that are not paired is a
+function (A, B, center, *, options) -> TransferMap and a line in `UNPAIRED`.
 """
 
 import inspect
@@ -21,8 +22,10 @@ from ._nothing import NOTHING, identity, mean_shift
 from ._pairs import informative
 from ._partial import pls
 from ._procrustes import procrustes
+from ._selflearning import self_learning
 from ._solution import Solution, map_of
 from ._sources import pairs_of
+from ._unsupervised import unsupervised
 
 METHODS: dict[str, Callable[..., Solution]] = {
     "lstsq": lstsq,
@@ -34,6 +37,7 @@ METHODS: dict[str, Callable[..., Solution]] = {
     "identity": identity,
     "mean_shift": mean_shift,
 }
+UNPAIRED: dict[str, Callable[..., TransferMap]] = {"self_learning": self_learning, "unsupervised": unsupervised}
 
 
 def fit_transfer(
@@ -52,7 +56,8 @@ def fit_transfer(
     A : array_like, shape (p, d_in), or TransferStatistics
         Source rows; row i is paired with row i of B. Memory maps are read in blocks.
     B : array_like, shape (p, d_out)
-        Target rows; None with statistics.
+        Target rows; None with statistics. "self_learning" and "unsupervised" take two sets of rows that are not paired
+        and need not be equally many.
     method : str, default "lstsq"
         A line of the table below.
     center : bool, default True
@@ -96,6 +101,15 @@ def fit_transfer(
     multistep      By way of `MultiStep`, whose options it takes.
     identity       M = I and no bias: doing nothing.
     mean_shift     M = I, and the bias that takes mean to mean.
+    self_learning  Orthogonal, from the seed dictionary pairs (p, 2), rows of A and B: induce pairs by CSLS in both
+                   directions, fit, and again while the mean cosine gains 1e-6 (Artetxe et al. 2018). neighbours=10;
+                   most_rows=20000, the first of each side; keep=1.0: share of the rows a round sees, doubled when
+                   stale, drawn with seed=0.
+    unsupervised   Orthogonal, without any pair, drawn with seed=0: of several starts that whose induced pairs are most
+                   alike, then self-learning. The starts: rows matched by their sorted similarities to their own set
+                   (Artetxe et al. 2018); runs=5 times clusters=20 matched by how they lie to one another (mini-vec2vec,
+                   arXiv 2510.02348). neighbours=10, most_rows=20000. Sets that hold unlike things are beyond it:
+                   look at the similarity in `details`.
     ============== ===================================================================================================
 
     Cost: about 2 p (d_in + d_out)^2 flops in float64 and two passes over the rows; some 10 (d_in + d_out)^2 float64 of
@@ -108,13 +122,19 @@ def fit_transfer(
     >>> fit_transfer([[0.0], [1.0], [2.0]], [[1.0], [3.0], [5.0]], "lstsq").M
     array([[2.]])
     """
-    one_of("method", method, METHODS)
+    one_of("method", method, METHODS | UNPAIRED)
     center = flag("center", center)
     control = {name: options.pop(name) for name in list(options) if name in CHECKS}
     _check_options(method, options)
     settled = resolve(cast(Control, control))
     given = {name: value for name, value in control.items() if value is not None}
     with config_context(**given), blas_threads(settled.n_threads):
+        if method in UNPAIRED:
+            if sample_weight is not None:
+                raise ValueError(f"sample_weight must be left out with method={method!r}, got {brief(sample_weight)}")
+            if B is None:
+                raise ValueError(f"B must be given with method={method!r}, got None")
+            return UNPAIRED[method](A, B, center, **options)
         pairs = pairs_of(A, B, center, sample_weight)
         if method not in NOTHING:
             informative(pairs)
@@ -122,7 +142,7 @@ def fit_transfer(
 
 
 def _options_of(method: str) -> list[str]:
-    parameters = inspect.signature(METHODS[method]).parameters.values()
+    parameters = inspect.signature((METHODS | UNPAIRED)[method]).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
@@ -131,7 +151,7 @@ def _check_options(method: str, options: dict[str, Any]) -> None:
     for name, value in options.items():
         if name in known:
             continue
-        owners = [other for other in METHODS if name in _options_of(other)]
+        owners = [other for other in METHODS | UNPAIRED if name in _options_of(other)]
         if not owners:
             raise TypeError(f"options must be among {', '.join(known) or 'none'} with method={method!r}, got {name!r}")
         raise ValueError(
