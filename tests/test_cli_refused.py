@@ -136,7 +136,7 @@ def test_a_backend_that_cannot_run(capsys):
         (("transfer",), "Missing command; see crossmodal-fast transfer --help"),
         (
             ("transfer", "fit", "a.npy", "b.npy", "-o", "map.npz", "--regularization", "1"),
-            "--regularization must come with --method ridge, got --method lstsq",
+            "--regularization must come with --method ridge, got --method auto",
         ),
         (
             ("transfer", "fit", "a.npy", "b.npy", "-o", "map.npz", "--method", "ridge", "--regularization", "much"),

@@ -76,6 +76,13 @@ def test_clip_regularised_cca(centred, k, expected):
     assert measured["hit_rate@1"] == expected
 
 
+def test_clip_doing_nothing_wins(clip):
+    image, text = clip
+    found = fit_transfer(image[:250], text[:250], n_threads=1)
+    assert found.method == "auto: identity (doing nothing wins)"
+    assert hit_rate(found, image[250:], text[250:]) == 0.660
+
+
 @pytest.mark.parametrize("determinant", [1, -1])
 def test_clip_a_known_turn_is_recovered(clip, determinant):
     Q = orthogonal(512, determinant=determinant)

@@ -67,6 +67,8 @@ MAP = fit_transfer(A, B, "lstsq")
          "got 0.0 and such a pair in row 0"),
         (lambda: RidgePath(np.ones((5, 2)), B[:5]), ValueError, "A must hold rows that differ, got 5 equal rows"),
         # ---- statistics
+        (lambda: fit_transfer(SUMS), ValueError,
+         "method must not be 'auto' for TransferStatistics, which hold no rows to find; name another"),
         (lambda: fit_transfer(TransferStatistics(), method="lstsq"), ValueError,
          "A must hold pairs, got TransferStatistics without any; call partial_fit first"),
         (lambda: TransferStatistics().partial_fit(A, B).partial_fit(A, S), ValueError,
@@ -113,6 +115,12 @@ MAP = fit_transfer(A, B, "lstsq")
          ValueError, "A and B must covary to have a component, got no covariance"),
         (lambda: MultiStep(dewhiten=1), ValueError, "dewhiten must be True or False, got 1"),
         (lambda: MultiStep(reweight=-1), ValueError, "reweight must be finite and at least 0, got -1"),
+        # ---- auto
+        (lambda: fit_transfer(A[:1], B[:1], center=False), ValueError,
+         "A must hold at least 2 pairs for method='auto', got 1"),
+        (lambda: fit_transfer(A[:1], B[:1]), ValueError, "A must hold rows that differ, got 1 row"),
+        (lambda: fit_transfer(A, B, metric="cosinus"), ValueError, None),
+        (lambda: fit_transfer(A, B, seed=-1), ValueError, "seed must be at least 0, got -1"),
         # ---- unpaired
         (lambda: fit_transfer(A, S, "self_learning"), ValueError,
          "pairs must be given with method='self_learning', got None; 'unsupervised' needs none"),

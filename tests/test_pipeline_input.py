@@ -247,7 +247,7 @@ class DropsRows:
         (lambda: CrossModalPipeline("center").fit({name: rows[:1] for name, rows in TRAIN.items()}), ValueError,
          "map 'audio' -> 'image': A must hold rows that differ, got 1 row"),
         (lambda: CrossModalPipeline(transfer="linear").fit(TRAIN), ValueError,
-         "map 'audio' -> 'image': method must be one of lstsq, ridge, procrustes, cca, "
+         "map 'audio' -> 'image': method must be one of auto, lstsq, ridge, procrustes, cca, "
          "pls, multistep, identity, mean_shift, self_learning, unsupervised, got 'linear'"),
         (lambda: CrossModalPipeline(transfer=3).fit(TRAIN), TypeError,
          "transfer must be a method, a dict of keywords of fit_transfer or None, got 3"),

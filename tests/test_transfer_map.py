@@ -293,7 +293,7 @@ def test_repr():
 
 # ---- sentences
 
-METHODS = "lstsq, ridge, procrustes, cca, pls, multistep, identity, mean_shift, self_learning, unsupervised"
+METHODS = "auto, lstsq, ridge, procrustes, cca, pls, multistep, identity, mean_shift, self_learning, unsupervised"
 NAN = pairs()[0]
 NAN = np.where(np.arange(len(NAN))[:, None] == 7, np.nan, NAN)
 A, B = pairs()

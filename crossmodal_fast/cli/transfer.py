@@ -28,7 +28,9 @@ def fit(
     a: FirstFile,
     b: SecondFile,
     output: Annotated[Path, typer.Option("-o", "--output", help="The map to write: .npz")],
-    method: Annotated[str, typer.Option(help="lstsq, ridge or procrustes")] = "lstsq",
+    method: Annotated[
+        str, typer.Option(help="auto (the one that finds most), lstsq, ridge, procrustes, cca, pls, ..")
+    ] = "auto",
     regularization: Annotated[
         float | None,
         typer.Option(parser=number, metavar="NUMBER", help="Of ridge: weight of the squared map, 1 if left out"),

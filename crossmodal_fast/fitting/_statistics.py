@@ -27,7 +27,7 @@ class TransferStatistics:
     """Sums over any number of pairs: n, means, X^T X, X^T Y and Y^T Y, all that most methods look at.
 
     `fit_transfer(statistics, method=...)`, `CCA().fit(statistics)` and the others take it in place of the rows: lstsq,
-    ridge (also with selection="gcv"), procrustes, cca, pls and multistep. Leave-one-out needs the rows.
+    ridge (also with selection="gcv"), procrustes, cca, pls and multistep. Leave-one-out and "auto" need the rows.
 
     Attributes
     ----------
