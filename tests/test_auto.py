@@ -155,3 +155,24 @@ def test_the_choice_is_saved_with_the_map(tmp_path):
     again = TransferMap.load(tmp_path / "map.npz")
     assert again.details == found.details
     assert again.method == found.method
+
+
+SIZES = {"tiny": (-660, -660), "huge": (660, 660), "far apart": (660, -660), "subnormal": (-1060, 0)}
+REFUSED = {"far apart": ("auto",), "subnormal": ("auto", "lstsq", "ridge", "cca", "pls")}
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize(
+    "method", ["auto", "lstsq", "ridge", "procrustes", "cca", "pls", "multistep", "identity", "mean_shift"]
+)
+@pytest.mark.parametrize("weighted", [True, False])
+def test_rows_of_any_size_get_a_map_or_a_sentence(method, sizes, weighted):
+    A, B = (np.ldexp(side, power) for side, power in zip(two_views(30, 5, 5), SIZES[sizes], strict=True))
+    weight = np.r_[np.zeros(4), np.ones(26)] if weighted else None
+    if method in REFUSED.get(sizes, ()):
+        with pytest.raises(ValueError, match=r"^A and B must be of sizes whose ratio float64 holds, got "):
+            fit_transfer(A, B, method, sample_weight=weight)
+        return
+    found = fit_transfer(A, B, method, sample_weight=weight)
+    assert np.isfinite(found.M).all()
+    assert not np.isnan(found.training_residual)

@@ -231,3 +231,16 @@ def test_a_constant_target_column_and_float32_rows(made):
     found = made(2).fit(A, B)
     assert found.transform(A).dtype == found.transform(B=B).dtype == np.float32
     np.testing.assert_allclose(found.transfer_map.apply(A)[:, 1], 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("made", VIEWS, ids=lambda made: made.__name__)
+def test_a_refused_fit_changes_nothing(made):
+    A, B = two_views()
+    found = made(2).fit(A, B)
+    before = found.transform(A, B)
+    with pytest.raises(
+        ValueError, match=r"^A and B must be of sizes whose ratio float64 holds, got|^n_components must"
+    ):
+        found.set_params(n_components=2 if made is not MultiStep else 6).fit(np.ldexp(A, -900), np.ldexp(B, 900))
+    for one, other in zip(found.transform(A, B), before, strict=True):
+        np.testing.assert_array_equal(one, other)

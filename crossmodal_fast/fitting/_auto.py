@@ -130,7 +130,11 @@ def _shifted(pairs: Pairs, sample: Rows) -> Float64:
 
 def _ridges(pairs: Pairs, sample: Rows, prior: str | None) -> Iterator[Judged]:
     path = RidgePath.of(pairs, prior)
-    for penalty in (path.largest_eigenvalue * DECADES)[::-1].tolist():
+    with np.errstate(over="ignore"):
+        penalties = (path.largest_eigenvalue * DECADES)[::-1]
+    if not (np.isfinite(penalties).all() and penalties.all()):
+        return  # rows near 1e154 or 1e-154, whose squares no penalty can be named in
+    for penalty in penalties.tolist():
         predictions = path.left_out(sample, penalty)
         if np.isfinite(predictions).all():
             options = {"regularization": penalty} | ({} if prior is None else {"prior": prior})

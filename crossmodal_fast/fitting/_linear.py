@@ -173,11 +173,13 @@ class RidgePath:
         given = np.atleast_1d(numbers_of("regularization", regularizations))
         if given.ndim != 1 or not given.size or not (np.isfinite(given) & (given >= 0)).all():
             raise ValueError(f"regularization must be finite and at least 0, got {brief(regularizations)}")
-        return given / self._pairs.x_size / self._pairs.x_size
+        with np.errstate(over="ignore"):
+            return given / self._pairs.x_size / self._pairs.x_size
 
     def _shrunk(self, penalties: Float64) -> Float64:
-        """1 - h of each direction: (l, k)."""
-        return penalties[:, None] / (self._singular**2 + penalties[:, None])
+        """1 - h of each direction: (l, k); 1 for penalties that the units of the pairs cannot hold."""
+        penalty = np.minimum(penalties, np.finfo(np.float64).max / 4)[:, None]
+        return penalty / (self._singular**2 + penalty)
 
     def _rows(self) -> Rows:
         if self._pairs.rows is None:

@@ -13,17 +13,16 @@ NOTHING = ("identity", "mean_shift")
 
 def identity(pairs: Pairs) -> Solution:
     """The rows as they are."""
-    return Solution(_unchanged(pairs), bias=np.zeros(pairs.shape[1]))
+    return Solution(_unchanged(pairs), sized=False, bias=np.zeros(pairs.shape[1]))
 
 
 def mean_shift(pairs: Pairs) -> Solution:
     """The rows, moved by the difference of the means."""
-    return Solution(_unchanged(pairs))
+    return Solution(_unchanged(pairs), sized=False)
 
 
 def _unchanged(pairs: Pairs) -> Float64:
     d_in, d_out = pairs.shape
     if d_in != d_out:
         raise ValueError(f"method must be another one between spaces of {d_in} and {d_out} columns, got doing nothing")
-    W: Float64 = np.eye(d_in) * (pairs.x_size / pairs.y_size)
-    return W
+    return np.eye(d_in)

@@ -118,8 +118,8 @@ def merged(parts: Sequence[Pairs]) -> Pairs:
     joint = []
     for part in parts:
         root = np.sqrt(part.total)
-        X = np.vstack([part.X * (part.x_size / x_size), root / x_size * (part.x_mean - x_mean)])
-        Y = np.vstack([part.Y * (part.y_size / y_size), root / y_size * (part.y_mean - y_mean)])
+        X = np.vstack([part.X * (part.x_size / x_size), root * ((part.x_mean - x_mean) / x_size)])
+        Y = np.vstack([part.Y * (part.y_size / y_size), root * ((part.y_mean - y_mean) / y_size)])
         joint.append(np.hstack([X, Y]))
     X, Y = np.split(np.linalg.qr(np.vstack(joint), mode="r"), [len(x_mean)], axis=1)
     count = sum(part.count for part in parts)

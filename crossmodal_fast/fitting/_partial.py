@@ -76,7 +76,8 @@ class PLS(TwoViews):
         aim = pairs.Y if self.mode == "regression" else pairs.Y @ b
         inner = np.linalg.lstsq(scores, aim, rcond=None)[0]
         self._W = a @ inner if self.mode == "regression" else a @ inner @ self._loadings.T
-        self.covariances_ = covariances / (pairs.degrees or 1.0) * pairs.x_size * pairs.y_size
+        with np.errstate(over="ignore"):
+            self.covariances_ = covariances / (pairs.degrees or 1.0) * pairs.x_size * pairs.y_size
         return False
 
     def _deflated(self, pairs: Pairs) -> tuple[Float64, Float64, Float64]:

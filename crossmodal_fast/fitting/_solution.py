@@ -51,8 +51,9 @@ def _residual(pairs: Pairs, found: Solution) -> float:
     missed = _norm(Y - X @ W * stretch) if stretch <= 1 else stretch * _norm(Y / stretch - X @ W)
     if found.bias is not None:
         M = W.T * (pairs.y_size / pairs.x_size if found.sized else 1.0)
-        aside = np.sqrt(pairs.total) * np.linalg.norm(pairs.y_mean - pairs.x_mean @ M.T - found.bias)
-        missed = float(np.hypot(missed, aside / pairs.y_size))
+        with np.errstate(over="ignore"):
+            aside = np.sqrt(pairs.total) * _norm((pairs.y_mean - pairs.x_mean @ M.T - found.bias) / pairs.y_size)
+        missed = float(np.hypot(missed, aside))
     size = _norm(Y)
     return missed / size if size else 0.0
 

@@ -47,7 +47,9 @@ class TwoViews:
 
         Raises ValueError for equal rows, non-finite rows, unequal numbers of rows, more components than there are.
         """
-        self.fit_pairs(pairs_of(A, B, True, sample_weight))
+        fresh = type(self)(**self.get_params())
+        fresh.fit_pairs(pairs_of(A, B, True, sample_weight))
+        self.__dict__.update(fresh.__dict__)  # all of it or, where something is refused, nothing
         return self
 
     def fit_pairs(self, pairs: Pairs) -> Solution:
