@@ -149,6 +149,14 @@ def test_poor_pairs_get_a_finite_map(spoiled, center):
     assert found.details["scores"]
 
 
+def test_memory_maps_are_read_in_place(tmp_path):
+    A, B = two_views(n=20)
+    for name, side in (("a", A), ("b", B)):
+        np.save(tmp_path / f"{name}.npy", side)
+    mapped = [np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "ab"]
+    np.testing.assert_array_equal(fit_transfer(*mapped).M, fit_transfer(A, B).M)
+
+
 def test_the_choice_is_saved_with_the_map(tmp_path):
     found = fit_transfer(*two_views(n=20))
     found.save(tmp_path / "map.npz")

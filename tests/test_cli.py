@@ -100,7 +100,7 @@ def test_keys():
     assert Path("m.npz").read_bytes() == Path("n.npz").read_bytes()
 
 
-@pytest.mark.parametrize("method", ["lstsq", "ridge", "procrustes"])
+@pytest.mark.parametrize("method", ["auto", "lstsq", "ridge", "procrustes"])
 def test_transfer(capsys, method):
     np.save("half.npy", TARGET[:20, :5])
     chosen = ["--method", method, *(["--regularization", "0.5"] if method == "ridge" else [])]
