@@ -112,6 +112,7 @@ def test_mfeat_cca(shared_file, views, k, expected, rho):
 # ---- spoken against written digits, paired at random within their class
 
 
+@pytest.mark.heavy
 def test_spoken_against_written_digits_by_cca(shared_file):
     sounds, digits = np.load(shared_file("fsdd/fsdd_logmel_20x40.npz")), np.load(shared_file("mfeat/mfeat.npz"))
     test, train = sounds["index"] < 5, np.arange(2000) % 200 < 150
@@ -129,3 +130,17 @@ def test_spoken_against_written_digits_by_cca(shared_file):
     there = evaluate.retrieval(a, b, labels=truth)["map"]
     back = evaluate.retrieval(b, a, labels=truth[::-1])["map"]
     assert (there, back) == pytest.approx((0.916, 0.926), abs=0.015)  # pairs are drawn: .01 either way
+
+
+# ---- sentences, turned, shuffled and with noise: no pair is known
+
+
+@pytest.mark.heavy
+def test_sentences_without_any_pair(shared_file):
+    rows = np.load(shared_file("minilm/docstrings_20k_x384.npy")).astype(float)
+    rng = np.random.default_rng(5)
+    Q, order = orthogonal(384), rng.permutation(len(rows))
+    A, B = (rows[order[:1500]] + 0.015 * rng.standard_normal((1500, 384)) for _ in range(2))
+    found = fit_transfer(A, rng.permutation(B @ Q.T), "unsupervised", runs=1)
+    others = rows[order[-1000:]]
+    assert hit_rate(found, others, others @ Q.T) > 0.98

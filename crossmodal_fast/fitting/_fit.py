@@ -109,11 +109,11 @@ def fit_transfer(
                    directions, fit, and again while the mean cosine gains 1e-6 (Artetxe et al. 2018). neighbours=10;
                    most_rows=20000, the first of each side; keep=1.0: share of the rows a round sees, doubled when
                    stale, drawn with seed=0.
-    unsupervised   Orthogonal, without any pair, drawn with seed=0: of several starts that whose induced pairs are most
-                   alike, then self-learning. The starts: rows matched by their sorted similarities to their own set
-                   (Artetxe et al. 2018); runs=5 times clusters=20 matched by how they lie to one another (mini-vec2vec,
-                   arXiv 2510.02348). neighbours=10, most_rows=20000. Sets that hold unlike things are beyond it:
-                   look at the similarity in `details`.
+    unsupervised   Orthogonal, without any pair, drawn with seed=0: self-learning from several starts, of which the one
+                   whose induced pairs are most alike wins. The starts: rows matched by their sorted similarities to
+                   their own set (after Artetxe et al. 2018); runs=5 times clusters=20 matched by how they lie to one
+                   another (mini-vec2vec, arXiv 2510.02348). neighbours=10, most_rows=20000. Sets that hold unlike
+                   things are beyond it: look at the similarity in `details`.
     ============== ===================================================================================================
 
     "auto" lets these compete: identity and mean_shift (d_in == d_out), ridge to nothing and to the identity with 10

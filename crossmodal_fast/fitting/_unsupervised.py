@@ -16,7 +16,7 @@ Indices = NDArray[np.int64]
 
 LLOYD_ROUNDS = 50
 MATCHING_STARTS = 30  # of the assignment of clusters to clusters, which has many local optima
-JUDGED_ROWS = 2000  # of each side, by whose induced pairs the starts are compared
+JUDGED_ROWS = 2000  # of each side, the first ones, on which the starts are tried
 PROFILE_ROWS = 4000  # of each side, the first ones
 PROFILE_POINTS = 200  # a row; all of them differ for sets of unequal size
 REFINEMENTS = 10  # rounds of pseudo-pairs in the target space
@@ -45,23 +45,22 @@ def unsupervised(
     if clusters > min(len(X), len(Y)):
         raise ValueError(f"clusters must be in 1..{min(len(X), len(Y))} (the rows of the smaller set), got {clusters}")
     random = np.random.default_rng(whole("seed", seed, least=0))
-    few = [rows[np.sort(random.permutation(len(rows))[:JUDGED_ROWS])] for rows in (X, Y)]
+    few = X[:JUDGED_ROWS], Y[:JUDGED_ROWS]
     starts = [_by_profiles(X, Y, neighbours)]
     starts += [_by_clusters(X, Y, clusters, neighbours, random) for _ in range(runs)]
-    alike = [_alike(few, W, neighbours) for W in starts]
-    W = starts[int(np.argmax(alike))]
+    # Judged once they have learned: a poor map lets all rows meet the same few hubs, which are much alike. 2,000
+    # sentences with noise, 384 dimensions: clusters by chance .325, profiles that go on to find the turn .278.
+    tried = [learned(*few, W, random, 1.0, neighbours) for W in starts]
+    alike = [one.dictionary.similarity for one in tried]
+    W = tried[int(np.argmax(alike))].W
     refined = _refined(X, Y, W, clusters, neighbours, random)
-    alike.append(_alike(few, refined, neighbours))
+    alike.append(induced(few[0] @ refined, few[1], neighbours).similarity)
     if alike[-1] > max(alike[:-1]):
         W = refined
     found = learned(X, Y, W, random, 1.0, neighbours)
     names = ["profiles", *["clusters"] * runs, "refined"]
     told = [{"start": name, "similarity": value} for name, value in zip(names, alike, strict=True)]
     return map_from(found, source, target, "unsupervised", {"starts": told})
-
-
-def _alike(few: list[Float64], W: Float64, neighbours: int) -> float:
-    return induced(few[0] @ W, few[1], neighbours).similarity
 
 
 def _by_profiles(X: Float64, Y: Float64, neighbours: int) -> Float64:
@@ -72,14 +71,14 @@ def _by_profiles(X: Float64, Y: Float64, neighbours: int) -> Float64:
 
 
 def profiles(rows: Float64) -> Float64:
-    """The sorted rows of (X X^T)^1/2, read off at PROFILE_POINTS places, in blocks: (n, PROFILE_POINTS)."""
-    left, singular, _ = np.linalg.svd(rows, full_matrices=False)
+    """The sorted rows of X X^T, read off at PROFILE_POINTS places, in blocks: (n, PROFILE_POINTS).
+
+    VecMap sorts those of (X X^T)^1/2, which noise disturbs more: of 1,500 sentences with noise of a third of their size
+    they found .23 of the turn (mean cosine) where these found .56; without noise both find all of it.
+    """
     places = np.linspace(0, len(rows) - 1, PROFILE_POINTS).round().astype(int)
     step = max(1, BLOCK_BYTES // (8 * len(rows)))
-    found = [
-        np.sort((left[start : start + step] * singular) @ left.T, axis=1)[:, places]
-        for start in range(0, len(rows), step)
-    ]
+    found = [np.sort(rows[start : start + step] @ rows.T, axis=1)[:, places] for start in range(0, len(rows), step)]
     joined: Float64 = np.concatenate(found)
     joined -= joined.mean(axis=0)
     return joined
