@@ -4,12 +4,12 @@ from . import evaluate, fitting, fusion, preprocess
 from ._config import Control, config, config_context, use_backend
 from ._dispatch import BackendUnavailable, backends
 from ._gallery import Gallery
-from ._match import Matches, match
 from ._operations import pairwise_distances, ranks, similarity, topk, topk_both, transfer, within
 from ._search import SearchStats, TopK, Within
 from ._warmup import warmup
 from .diagnosis import Diagnosis, diagnose
 from .fitting import TransferMap, fit_transfer
+from .matching import Matches, match
 from .pipeline import CrossModalPipeline
 
 __version__ = "0.2.0"

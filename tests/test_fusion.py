@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmodal_fast import fusion
-from crossmodal_fast._match import Matches, match
 from crossmodal_fast.fusion import _tables, concatenate, fuse, reciprocal_rank_fusion, weighted_sum
+from crossmodal_fast.matching import Matches, match
 from crossmodal_fast.preprocess import normalize
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -7,8 +7,8 @@ import pytest
 
 import crossmodal_fast as cmf
 from crossmodal_fast import evaluate, fusion
-from crossmodal_fast._match import match
 from crossmodal_fast.fitting import fit_transfer
+from crossmodal_fast.matching import match
 from crossmodal_fast.pipeline import CrossModalPipeline
 from crossmodal_fast.preprocess import PCA, Chain, normalize
 from modalities import TEST, TRAIN, fitted, world

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from crossmodal_fast import evaluate
-from crossmodal_fast._match import match
 from crossmodal_fast.fitting import fit_transfer
 from crossmodal_fast.fusion import GCCA
+from crossmodal_fast.matching import match
 from crossmodal_fast.preprocess import AllButTheTop, Chain, GapShift, Relative, Standardize, Whiten, normalize
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

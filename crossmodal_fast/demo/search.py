@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import evaluate
-from .._match import Matches
 from .._operations import topk
 from .._search import SearchStats
+from ..matching import Matches
 from ..pipeline import CrossModalPipeline
 from ..preprocess import PCA
 from .data import DIGITS, Half, Modality

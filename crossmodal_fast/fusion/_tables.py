@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import array_of, numbers_of, rows_of, several
-from .._match import Matches
+from ..matching import Matches
 from ._normalizers import Float64, Mask, Normalizer
 
 Indices = NDArray[np.int64]

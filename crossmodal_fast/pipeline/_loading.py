@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import array_of, brief, label_pair, rows_of
-from .._match import Indices
+from ..matching import Indices
 
 Array = NDArray[Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._match import Indices
+from ..matching import Indices
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from .. import evaluate as measures
 from .._arguments import about, brief, one_of, rows_of
 from .._config import Control, resolve
-from .._match import METHODS, Indices, match
 from .._saved import read_saved, write_saved
 from .._search import running
 from ..fitting import TransferMap, fit_transfer
+from ..matching import METHODS, Indices, match
 from ..preprocess import Chain
 from ._loading import labels_by_name, pairs_by_names, pairs_of, rows_by_name
 from ._pairing import right_answers, training_rows

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._match import Indices, Matches
 from ..fitting import TransferMap
+from ..matching import Indices, Matches
 
 Array = NDArray[Any]
 Names = str | Sequence[str]  # one modality, or several that describe the same items row by row

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import fusion as fusions
-from .._match import scores_of
 from .._operations import pairwise_distances
 from ..fitting import TransferMap
+from ..matching import scores_of
 from ._parameters import LateFusion
 from ._results import Names
 
