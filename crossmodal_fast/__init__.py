@@ -4,8 +4,8 @@ from . import evaluate, fitting, fusion, preprocess
 from ._config import Control, config, config_context, use_backend
 from ._dispatch import BackendUnavailable, backends
 from ._gallery import Gallery
-from ._operations import pairwise_distances, ranks, similarity, topk, topk_both, transfer, within
-from ._search import SearchStats, TopK, Within
+from ._operations import logsumexp, pairwise_distances, ranks, similarity, topk, topk_both, transfer, within
+from ._search import LogSums, SearchStats, TopK, Within
 from ._warmup import warmup
 from .diagnosis import Diagnosis, diagnose
 from .fitting import TransferMap, fit_transfer
@@ -19,6 +19,7 @@ __all__ = [
     "CrossModalPipeline",
     "Diagnosis",
     "Gallery",
+    "LogSums",
     "Matches",
     "SearchStats",
     "TopK",
@@ -32,6 +33,7 @@ __all__ = [
     "fit_transfer",
     "fitting",
     "fusion",
+    "logsumexp",
     "match",
     "pairwise_distances",
     "preprocess",

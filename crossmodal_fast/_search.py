@@ -1,6 +1,6 @@
 """What the searches share: problems of a batch, the choice of a backend, results put together. No arithmetic."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -44,6 +44,13 @@ class Within(NamedTuple):
     indptr: Array
     indices: Array
     distances: Array
+
+
+class LogSums(NamedTuple):
+    """Log-sum-exps over the scores of every row and of every column: rows (..., m) and columns (..., n), float64."""
+
+    rows: Array
+    columns: Array
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,38 @@ def search_ranks(
     return rank
 
 
+def log_sums(
+    X: Any,
+    Y: Any,
+    metric: str,
+    metric_kwargs: dict[str, Any] | None,
+    beta: float,
+    bias: Any,
+    axis: str,
+    settled: Config,
+    precision: str,
+) -> LogSums:
+    """`logsumexp` for checked matrices; what `axis` leaves out is empty."""
+    ready = Y is None
+    if not ready:
+        _validate.same_features("X", X, "Y", Y)
+    given = {} if ready else _validate.metric_keywords(metric, metric_kwargs, X.shape[-1])
+    lead = X.shape[:-2] if ready else _validate.batch("X", X, "Y", Y)
+    sizes = X.shape[-2], X.shape[-1] if ready else Y.shape[-2]
+    added = _validate.biases(bias, lead, *sizes) or tuple(np.zeros((*lead, size)) for size in sizes)
+    result = [np.empty((*lead, size)) if axis in (name, "both") else None
+              for name, size in zip(LogSums._fields, sizes, strict=True)]  # fmt: skip
+    sides = [("X", X)] if ready else [("X", X), ("Y", Y)]
+    with running(settled, "summing") as tick:
+        for at, *rows in row_sets(sides, lead, settled):
+            x, y = rows[0], None if ready else rows[1]
+            chosen = None if ready else metric_of(metric, given, X.shape[-1], *rows)
+            out = {name: None if part is None else part[at] for name, part in zip(LogSums._fields, result, strict=True)}
+            keywords = {"max_bytes": settled.max_bytes, "precision": precision, "tick": tick, **out}
+            run("softmax", settled, x, y, chosen, beta=beta, bias=(added[0][at], added[1][at]), **keywords)
+    return LogSums(*(np.empty(0) if part is None else part for part in result))
+
+
 def problems_of(
     x_side: Side,
     y_side: Side,
@@ -174,7 +213,7 @@ def problems_of(
     bias = _validate.biases(pairs.bias, lead, m, n)
 
     def problems() -> Iterator[Any]:
-        for at, x, y in row_pairs(x_side, y_side, lead, settled):
+        for at, x, y in row_sets((x_side, y_side), lead, settled):
             filters = Filters(
                 None if exclude is None else exclude[at],
                 mask if mask is None or mask.shape == (n,) or not lead else mask[at],
@@ -192,13 +231,11 @@ def run(operation: str, settled: Config, *arguments: Any, **keywords: Any) -> tu
     return name, run(*arguments, **keywords)
 
 
-def row_pairs(
-    x_side: Side, y_side: Side, lead: tuple[int, ...], settled: Config
-) -> Iterator[tuple[tuple[int, ...], Rows, Rows]]:
+def row_sets(sides: Iterable[Side], lead: tuple[int, ...], settled: Config) -> Iterator[Any]:
+    """(position, rows of each side) of the problems of a batch."""
     for at in np.ndindex(lead):
         where = f"[{', '.join(map(str, at))}]" if at else ""
-        x, y = (Rows(name + where, part(side, lead, at), settled.check_finite) for name, side in (x_side, y_side))
-        yield at, x, y
+        yield at, *(Rows(name + where, part(side, lead, at), settled.check_finite) for name, side in sides)
 
 
 def part(side: Any, lead: tuple[int, ...], at: tuple[int, ...]) -> Any:

@@ -15,6 +15,7 @@ KEYWORDS = {
     "dot": (), "hellinger": (),
 }  # fmt: skip
 LARGEST_ID = np.iinfo(np.int64).max
+AXES = ("rows", "columns", "both")
 TIES = ("index", "optimistic", "pessimistic", "mean")
 WIDENED = "bool, integer, float16, bfloat16, float32 or float64"
 
@@ -95,6 +96,34 @@ def positives(value: Any, m: int, n: int) -> tuple[Array, Array]:
         worst = indices.min() if indices.min() < 0 else indices.max()
         raise ValueError(f"positives must be gallery rows in 0..{n - 1}, got {worst}")
     return np.repeat(np.arange(m), np.diff(indptr)), indices.astype(np.int64)
+
+
+def ready_scores(X: Any, Y: Any, metric: Any, metric_kwargs: Any = None) -> bool:
+    """Whether X holds scores; else a metric compares it with Y."""
+    if not isinstance(metric, str) or metric != "precomputed":
+        metric_name(metric)
+        if Y is None:
+            raise ValueError(
+                f"Y must be given with metric={metric!r}, got None; ready scores go with metric='precomputed'"
+            )
+        return False
+    if Y is not None:
+        raise ValueError(f"Y must be None with metric='precomputed', where X holds the scores, got shape {np.shape(Y)}")
+    if metric_kwargs is not None:
+        raise ValueError(f"metric_kwargs must be None with metric='precomputed', got {brief(metric_kwargs)}")
+    return True
+
+
+def positive(name: str, value: Any) -> float:
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real or not 0 < value < np.inf:
+        raise ValueError(f"{name} must be a finite number above 0, got {brief(value)}")
+    return float(value)
+
+
+def axis_name(axis: Any) -> None:
+    if not isinstance(axis, str) or axis not in AXES:
+        raise ValueError(f"axis must be one of {list(AXES)}, got {brief(axis)}")
 
 
 def same_features(x_name: str, x: Any, y_name: str, y: Any) -> None:

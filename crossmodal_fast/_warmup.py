@@ -18,4 +18,5 @@ def warmup() -> None:
             _operations.within(rows, rows, 1.0, metric, backend=backend)
             _operations.ranks(rows, rows, [0, 1], metric, backend=backend)
             _operations.pairwise_distances(rows, rows, metric, backend=backend)
+            _operations.logsumexp(rows, rows, metric, axis="both", backend=backend)
         _operations.transfer(rows, rows, backend=backend)

@@ -376,7 +376,7 @@ FAULTS = [
     # the rest
     Fault(
         "distances that cancel are not repaired",
-        "pairwise/cpu_numpy.py",
+        "tiles/rectangle.py",
         "repair |= ~(value * promise > growth * (x_norm[:, None] + y_norm) ** 2)",
         "repair |= ~(value > 0)",
         PAIRWISE,

@@ -3,6 +3,7 @@
 import numpy as np
 
 from crossmodal_fast.kernels.pairwise import reference as pairwise_law
+from crossmodal_fast.kernels.softmax import reference as softmax_law
 from crossmodal_fast.kernels.transfer import reference as transfer_law
 
 SINGLE_SHARE, DOUBLE_SHARE, DOUBLE_FEATURES = 1e-6, 1e-13, 256  # DESIGN section 2, accuracy of pairwise_distances
@@ -75,18 +76,36 @@ def _bits(values):
 
 def pairwise_within_bound(answer, x, y, metric="euclidean", p=2.0):
     """`pairwise_distances` against canonical values, on the scale that DESIGN names for the metric."""
-    value = pairwise_law.pairwise_distances(x, y, metric, p)
+    value, answer = pairwise_law.pairwise_distances(x, y, metric, p), np.asarray(answer)
+    _within(answer, value, _pairwise_allowance(value, x, y, metric, answer.dtype))
+
+
+def _pairwise_allowance(value, x, y, metric, dtype):
     if metric == "dot":
         x, y = np.asarray(x).astype(np.float64), np.asarray(y).astype(np.float64)
         with np.errstate(over="ignore"):
             scale = np.sqrt(np.square(x).sum(axis=1))[:, None] * np.sqrt(np.square(y).sum(axis=1))[None]
     else:
         scale = np.ones_like(value) if metric in ABSOLUTE else np.abs(value)
-    answer = np.asarray(answer)
-    share = SINGLE_SHARE
-    if answer.dtype == np.float64:
-        share = DOUBLE_SHARE * max(1.0, x.shape[1] / DOUBLE_FEATURES)
-    _within(answer, value, share * scale)
+    return scale * (SINGLE_SHARE if dtype == np.float32 else DOUBLE_SHARE * max(1.0, x.shape[1] / DOUBLE_FEATURES))
+
+
+def log_sums_within_bound(answer, x, y, metric, dtype, *, beta=1.0, u=0.0, v=0.0, p=2.0):
+    """`logsumexp` of rows and columns, as the contract of `softmax` has it; dtype: the narrowest that holds all."""
+    if metric == "precomputed":
+        score, error = np.asarray(x).astype(np.float64), 0.0
+    else:
+        score = softmax_law.scores(x, y, metric, p)
+        error = _pairwise_allowance(score, x, y, metric, dtype)
+    laws, rounding = softmax_law.softmax(score, beta, u, v), UNIT_ROUNDOFF[dtype]
+    for axis, (part, law, added) in enumerate(zip(answer, laws, (v, u), strict=True)):
+        part, n = np.asarray(part), score.shape[1 - axis]
+        assert part.dtype == np.float64, f"log-sums are {part.dtype}, must be float64"
+        finite = np.where(np.isfinite(score), score, 0.0)  # an infinite distance adds nothing
+        spread = np.where(np.isfinite(score), error, 0.0).max(axis=1 - axis)
+        size = np.abs(beta * finite).max(axis=1 - axis) + np.abs(added).max()
+        allowance = beta * spread + 2.0**-51 * size
+        _within(part, law, allowance + (10 + np.log(n)) * (rounding + 2.0**-53) + n * np.exp(-80))
 
 
 def transfer_within_bound(answer, e, m, bias=None):

@@ -10,7 +10,7 @@ import pytest
 from project import ROOT, project_files
 
 PUBLIC = {
-    "BackendUnavailable", "CrossModalPipeline", "Gallery", "Matches", "TransferMap", "backends", "config",
+    "BackendUnavailable", "CrossModalPipeline", "Gallery", "LogSums", "Matches", "TransferMap", "backends", "config",
     "config_context", "evaluate", "fit_transfer", "fusion", "match", "pairwise_distances", "preprocess", "ranks",
     "similarity", "topk", "topk_both", "transfer", "use_backend", "warmup", "within",
 }  # fmt: skip

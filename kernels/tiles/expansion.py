@@ -35,6 +35,8 @@ SAMPLE = 64  # rows of x and of y that are tried
 class Filling:
     """One call: its endings, its blocks, its jobs."""
 
+    held = 0  # bytes that a kind of call needs beside codes and scratch
+
     def __init__(self, x, y, metric, out, max_bytes, precision):
         self.alone = y is None
         self.x, self.y, self.metric, self.out = x, x if y is None else y, metric, out
@@ -76,12 +78,13 @@ class Filling:
         row = 8 * (d + 8) + 64  # float64 codes; whether float32 will do is not known yet
         scratch = self._scratch()
         sizes = [min(max(1, len(self.x)), BLOCK_ROWS), min(len(self.y), BLOCK_COLUMNS)]
-        while (codes := (sum(sizes) + 2 * SAMPLE) * row) > (max_bytes - scratch) // 2 and max(sizes) > least:
+        room = max_bytes - self.held
+        while (codes := (sum(sizes) + 2 * SAMPLE) * row) > (room - scratch) // 2 and max(sizes) > least:
             largest = sizes.index(max(sizes))
             sizes[largest] = max(least, sizes[largest] // 2)
-        if codes + scratch > max_bytes:
-            raise ValueError(f"max_bytes must be at least {codes + scratch} for d={d}, got {max_bytes}")
-        return min(pool.threads(), (max_bytes - codes) // scratch), *sizes
+        if codes + scratch > room:
+            raise ValueError(f"max_bytes must be at least {codes + scratch + self.held} for d={d}, got {max_bytes}")
+        return min(pool.threads(), (room - codes) // scratch), *sizes
 
     def _pays(self):
         """Whether float32 codes leave few entries of a sample to repair."""

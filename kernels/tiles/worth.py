@@ -9,6 +9,7 @@ import sys
 LOADING, LOADED = 1 << 29, 1 << 22  # multiply-adds of a search while Numba is not loaded yet, and after
 PREPARED = 1 << 23  # numbers of a gallery that is there to be searched again
 DISTANCES, TERMS = 2e8, 2e7  # multiply-adds of distances; terms of metrics outside the GEMM family
+EXPONENTIALS = 1 << 20  # of ready scores
 MATRICES = 1 << 24  # numbers of the matrices of a transfer
 ONLY_NUMBA = ("int6", "int7", "int8", "int16")  # precisions
 FEW_ROWS = 16  # by one matrix; BLAS maps more as fast
@@ -33,6 +34,13 @@ def _pairwise(x, y, metric, **_):
     return f"NumPy is through with {terms} terms before Numba is ready" if few else None
 
 
+def _softmax(x, y, metric, **_):
+    if y is not None:
+        return _pairwise(x, y, metric)
+    terms = x.shape[0] * x.shape[1]
+    return f"NumPy is through with {terms} scores before Numba is ready" if terms < EXPONENTIALS else None
+
+
 def _transfer(e, m, bias, which, **_):
     if which is None and len(e) > FEW_ROWS:
         return f"BLAS maps {len(e)} rows by one matrix"
@@ -40,4 +48,7 @@ def _transfer(e, m, bias, which, **_):
     return f"NumPy is through with {numbers} numbers before Numba is ready" if numbers < MATRICES else None
 
 
-NUMBA = {"topk": _search, "within": _search, "ranks": _search, "pairwise": _pairwise, "transfer": _transfer}
+NUMBA = {
+    "topk": _search, "within": _search, "ranks": _search, "pairwise": _pairwise, "softmax": _softmax,
+    "transfer": _transfer,
+}  # fmt: skip
