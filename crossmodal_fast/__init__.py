@@ -9,11 +9,12 @@ from ._search import LogSums, SearchStats, TopK, Within
 from ._warmup import warmup
 from .diagnosis import Diagnosis, diagnose
 from .fitting import TransferMap, fit_transfer
-from .matching import Matches, match
+from .matching import Assignment, Matches, match
 from .pipeline import CrossModalPipeline
 
 __version__ = "0.2.0"
 __all__ = [
+    "Assignment",
     "BackendUnavailable",
     "Control",
     "CrossModalPipeline",

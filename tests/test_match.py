@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import crossmodal_fast as cmf
-from crossmodal_fast.matching import Matches, _sources, match
+from crossmodal_fast.matching import METHODS, Matches, _sources, match
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -130,6 +130,7 @@ def test_max_bytes_bounds_the_rows_in_work(monkeypatch):
         np.testing.assert_array_equal(part, right)
 
 
+NAMES = ", ".join(METHODS)
 NAN = np.zeros((4, 3))
 NAN[2, 1] = np.nan
 
@@ -137,7 +138,7 @@ NAN[2, 1] = np.nan
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
     [
-        (lambda: match(NAN, NAN, "csls"), ValueError, "method must be one of topk, mutual, got 'csls'"),
+        (lambda: match(NAN, NAN, "cslss"), ValueError, f"method must be one of {NAMES}, got 'cslss'"),
         (lambda: match(NAN, metric="precomputed"), ValueError,
          "X must hold finite scores, got nan in row 2; rule a pair out by a low one"),
         (lambda: match(NAN, method="mutual", metric="precomputed"), ValueError,
@@ -157,7 +158,7 @@ NAN[2, 1] = np.nan
          "k must be a whole number, got True"),
         (lambda: match(np.eye(3), max_bytes=0, metric="precomputed"), ValueError,
          "max_bytes must be a whole number of bytes above 0, got 0"),
-        (lambda: match(np.eye(3), np.eye(3), ["topk"]), ValueError, "method must be one of topk, mutual, got ['topk']"),
+        (lambda: match(np.eye(3), np.eye(3), ["topk"]), ValueError, f"method must be one of {NAMES}, got ['topk']"),
         (lambda: match([[1.0], [2.0, 3.0]], np.eye(3)), TypeError,
          "X must be rows of numbers of one length, got [[1.0], [2.0, 3.0]]"),
         (lambda: match([[1.0], [2.0, 3.0]], metric="precomputed"), TypeError,

@@ -13,7 +13,7 @@ from .._progress import bar
 from ..files import TABLE_WRITERS, check_output, write_table
 from ._options import Backend, FirstFile, Key, MaxBytes, Metric, SecondFile, Threads, read_pair, speaking_of, whole
 
-NEIGHBOURS = {"topk": 10}  # where -k is left out; mutual and its like pair each row once
+NEIGHBOURS = 10  # of topk where -k is left out; other methods have their own
 
 
 def match(
@@ -38,10 +38,10 @@ def match(
     """
     check_output(output, TABLE_WRITERS)
     queries, gallery = read_pair(a, b, key)
-    k = NEIGHBOURS.get(method, 1) if k is None else k
     start = time.perf_counter()
     with speaking_of(queries=a, gallery=b, X=a, Y=b), bar("matching") as progress:
         if method == "topk":
+            k = NEIGHBOURS if k is None else k
             distances, indices, stats = topk(
                 queries, gallery, k, metric, return_stats=True,
                 backend=backend, max_bytes=max_bytes, n_threads=threads, progress=progress,

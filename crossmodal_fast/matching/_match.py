@@ -1,20 +1,57 @@
 """Matching two modalities: pairs of rows with their scores, from embeddings or from a ready score matrix.
 
 A method asks its `Source` for the best columns of each row, or for those and the best rows of each column, and keeps
-some of the pairs. A new method is one such function and a line in `METHODS`.
+some of the pairs. A new method is one such function, whose keyword arguments are its options, and a line in `METHODS`.
 """
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import one_of
+from .._arguments import brief, one_of
+from .._config import config_context, resolve
+from .._search import running
+from ._assignment import assignment
+from ._greedy import greedy
+from ._hubness import csls, margin, nnn
 from ._neighbours import mutual, topk
-from ._results import Matches
-from ._sources import Source, source_of
+from ._results import Matches, with_scores
+from ._softmax import dual_softmax, inverted_softmax, qb_norm, softmax_prior
+from ._sources import FILTERS, source_of
 
-METHODS: dict[str, Callable[[Source, int], Matches]] = {"topk": topk, "mutual": mutual}
+
+@dataclass(frozen=True)
+class Method:
+    """A way of choosing pairs; `filtered`: which of them may match can be restricted; `of_none`: also without rows."""
+
+    run: Callable[..., Matches]
+    filtered: bool = True
+    of_none: bool = False
+
+    @cached_property
+    def options(self) -> tuple[str, ...]:
+        return tuple(inspect.signature(self.run).parameters)[1:]
+
+
+METHODS: dict[str, Method] = {
+    "topk": Method(topk, of_none=True),
+    "mutual": Method(mutual),
+    "csls": Method(csls),
+    "margin": Method(margin),
+    "nnn": Method(nnn),
+    "inverted_softmax": Method(inverted_softmax, filtered=False),
+    "dual_softmax": Method(dual_softmax, filtered=False),
+    "softmax_prior": Method(softmax_prior, filtered=False),
+    "qb_norm": Method(qb_norm, filtered=False),
+    "greedy": Method(greedy, filtered=False),
+    "assignment": Method(assignment, filtered=False),
+}
 
 
 def match(
@@ -22,7 +59,7 @@ def match(
     Y: ArrayLike | None = None,
     method: str = "topk",
     *,
-    k: int = 1,
+    k: int | None = None,
     metric: str = "cosine",
     **keywords: Any,
 ) -> Matches:
@@ -35,22 +72,22 @@ def match(
         larger than memory.
     Y : array_like, shape (n, d)
         Gallery; None with metric="precomputed".
-    method : {"topk", "mutual"}, default "topk"
-        "topk": the k best columns of each row. "mutual": of these, the pairs where the row is also among the k best of
-        its column (k=1: mutual nearest neighbours, each row and column at most once).
+    method : str, default "topk"
+        One of those below.
     k : int, default 1
+        Columns of each row, where the method takes it.
     metric : str, default "cosine"
         As in `topk`, or "precomputed".
     **keywords
-        Those of `topk` (mask, exclude, bias, metric_kwargs, dtype, backend, max_bytes, ..); with metric="precomputed"
-        the control arguments, of which max_bytes counts.
+        Options of the method; those of `topk` (mask, exclude, bias, metric_kwargs, dtype, backend, max_bytes, ..); with
+        metric="precomputed" the control arguments, of which max_bytes counts.
 
     Returns
     -------
     Matches
         rows (p,) int64 and columns (p,) int64, ascending rows, best first within a row, ties by lowest column; scores
-        (p,), always higher is better: the similarity for cosine, correlation and dot (1 - distance for the first two),
-        minus the distance for other metrics, the scores themselves for precomputed.
+        (p,), always higher is better. s_ij is the similarity for cosine, correlation and dot (1 - distance for the
+        first two), minus the distance for other metrics, the score itself for precomputed.
 
     Raises
     ------
@@ -61,7 +98,35 @@ def match(
 
     Notes
     -----
-    Exact, as `topk` and `topk_both`; cost is theirs, one pass for both directions. Precomputed: one pass over X.
+    Methods, with their options and the score that they return:
+
+    - "topk" (k): the k best columns of each row; s_ij.
+    - "mutual" (k): of these, the pairs where the row is also among the k best of its column (k=1: mutual nearest
+      neighbours, each row and column at most once); s_ij.
+    - "csls" (k, neighbours=10, retrieval): 2 s_ij - r_i - r_j, r being means over the nearest `neighbours` of the other
+      side. Transductive: r_j depends on all queries. Conneau et al. 2018.
+    - "margin" (k, margin="ratio", neighbours=4, retrieval="max"): with b_ij = (r_i + r_j) / 2, "absolute" s_ij,
+      "distance" s_ij - b_ij, or "ratio" s_ij / b_ij, the last among the `neighbours` of a row (or column) only. A pair
+      mining method: transductive. Artetxe and Schwenk 2019.
+    - "nnn" (bank, k, alpha=0.75, neighbours=128, retrieval): s_ij - alpha r_j, r_j being the mean over the nearest
+      `neighbours` in a bank (b, d) of queries (precomputed: their scores (b, n)). Chowdhury et al. 2024.
+    - "inverted_softmax" (k, beta=20, bank, retrieval): beta s_ij - L_j, L_j = log sum_i exp(beta s_ij) over the
+      queries, which makes it transductive, or over a bank. Smith et al. 2017.
+    - "dual_softmax" (k, beta=20, retrieval): 2 beta s_ij - L_i - L_j, the log of both softmaxes multiplied;
+      transductive. "softmax_prior" (k, beta=20): s_ij exp(beta s_ij - L_j); transductive. Cheng et al. 2021.
+    - "qb_norm" (bank, k, beta=20, activation=1): beta s_ij - L_j over the bank for queries whose best column is one of
+      the `activation` best of a bank query, else beta s_ij. Bogolin et al. 2022.
+    - "greedy" (candidates=16): one to one, the best pair of all first; s_ij. Transductive.
+    - "assignment" (solver="auto", candidates=16): one to one, the largest total; s_ij. Returns an `Assignment` with the
+      dual solution u, v and the gap that it leaves. "dense" (SciPy, O(n^3)) makes the matrix; "sparse" starts from the
+      best `candidates` of each row and adds what the dual solution shows to be missing; "auto" is "dense" up to 2**22
+      scores that fit. Equal totals: either. Transductive.
+
+    retrieval : "forward", the k best columns of each row; "backward", the k best rows of each column; "intersect", the
+    pairs found both ways; "max", of the pairs found either way the best first, each row and column once.
+
+    Scores are ordered exactly: float64 values of the rows as given, plus float64 biases, ties by lowest index. Cost is
+    that of `topk` and `topk_both`: one pass, two for corrections. Precomputed: as many passes over X.
 
     Examples
     --------
@@ -69,4 +134,35 @@ def match(
     >>> match([[0.9, 0.1], [0.8, 0.7]], method="mutual", metric="precomputed").pairs
     array([[0, 0]])
     """
-    return METHODS[one_of("method", method, METHODS)](source_of(X, Y, metric, keywords), k)
+    chosen, options = method_of(method, k, keywords)
+    with threads_once(keywords):
+        source = source_of(X, Y, metric, keywords, chosen.of_none)
+        found = chosen.run(source, **options)
+    return with_scores(found, np.asarray(found.scores).astype(source.dtype, copy=False))
+
+
+@contextmanager
+def threads_once(keywords: dict[str, Any]) -> Iterator[None]:
+    """`n_threads` for all operations of a method, taken out of the keywords: to tell BLAS takes milliseconds."""
+    settled = resolve({"n_threads": keywords.pop("n_threads", None), "progress": False})
+    with running(settled, "matching"), config_context(n_threads=None):
+        yield
+
+
+def method_of(name: str, k: Any, keywords: dict[str, Any]) -> tuple[Method, dict[str, Any]]:
+    """The method and its options, which are taken out of the keywords; what it does not take is refused."""
+    chosen = METHODS[one_of("method", name, METHODS)]
+    options = {option: keywords.pop(option) for option in sorted(OPTIONS & keywords.keys())}
+    if k is not None:
+        options["k"] = k
+    foreign = [option for option in options if option not in chosen.options]
+    if not chosen.filtered:
+        foreign += [option for option in FILTERS if keywords.get(option) is not None and keywords[option] is not False]
+    for option in foreign:
+        value = {**options, **keywords}[option]
+        takes = ", ".join(chosen.options)
+        raise TypeError(f"{option} must be left out with method={name!r}, which takes {takes}, got {brief(value)}")
+    return chosen, options
+
+
+OPTIONS = {name for method in METHODS.values() for name in method.options} - {"k"}

@@ -23,8 +23,30 @@ class Matches(NamedTuple):
         return np.column_stack([self.rows, self.columns])
 
 
-def pairs_of(columns: Indices, scores: Array) -> Matches:
+class Best(NamedTuple):
+    """The best partners of each owner, best first, (owners, k) each; partner -1 marks an empty slot."""
+
+    partners: Indices
+    scores: Float64
+
+
+def with_scores(found: Matches, scores: Array) -> Matches:
+    """The same pairs, and whatever else a method returns, with other scores."""
+    changed = found._replace(scores=scores)
+    for name, value in getattr(found, "__dict__", {}).items():
+        setattr(changed, name, value)
+    return changed
+
+
+def pairs_of(found: Best) -> Matches:
     """Flattened, empty slots left out."""
-    taken = columns >= 0
-    rows = np.repeat(np.arange(len(columns), dtype=np.int64), columns.shape[1]).reshape(columns.shape)
-    return Matches(rows[taken], columns[taken], scores[taken])
+    partners, scores = found
+    taken = partners >= 0
+    owners = np.repeat(np.arange(len(partners), dtype=np.int64), partners.shape[1]).reshape(partners.shape)
+    return Matches(owners[taken], partners[taken], scores[taken])
+
+
+def sorted_pairs(rows: Indices, columns: Indices, scores: Float64) -> Matches:
+    """Pairs in the order of `Matches`, equal scores of a row by lowest column."""
+    order = np.lexsort((columns, -scores, rows))
+    return Matches(rows[order], columns[order], scores[order])

@@ -1,20 +1,28 @@
-"""Where scores come from: embeddings, or a ready score matrix read in blocks."""
+"""Where scores come from: embeddings, or a ready score matrix read in blocks. Higher is better, float64.
+
+A method never sees more of the (m, n) scores than their best, or their log-sum-exps: with biases (u, v) of its own,
+every score is s_ij + (u_i + v_j).
+"""
 
 from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import ArrayLike
 
 from .. import _validate
 from .._arguments import rows_of, whole
 from .._config import Control, resolve
 from ..preprocess import result_dtype
-from ._results import Array, Float64, Indices
+from ._results import Array, Best, Float64, Indices
 
 BLOCK_BYTES = 1 << 25  # of workspace at a time, less where max_bytes says so: 32 MiB
 BYTES_PER_SCORE = 32  # of workspace while a block is searched: a float64 copy, its partition, an int32 sum, masks
 SIMILARITIES = ("cosine", "correlation")  # distances that are 1 - similarity
+FILTERS = ("mask", "exclude", "exclude_self", "bias")  # of the searches: which pairs may match, and what is added
+
+Bias = tuple[Float64, Float64]
 
 
 def scores_of(distances: Array, metric: str) -> Array:
@@ -27,83 +35,206 @@ def scores_of(distances: Array, metric: str) -> Array:
 
 
 class Source(Protocol):
-    """Where scores come from. (columns, scores), each (m, k), best first; column -1 marks an empty slot."""
+    """Scores of m rows with n columns; `constant` less a score is the cost of a pair, a distance where there is one."""
 
-    def by_rows(self, k: int) -> tuple[Indices, Array]: ...
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    constant: float
+    control: Control
 
-    def by_both(self, k: int) -> tuple[tuple[Indices, Array], Indices]:
-        """`by_rows`, and the k best rows of each column, (n, k)."""
+    def checked(self, k: Any, both: bool) -> int:
+        """k, if there are so many columns and, for both directions, rows."""
+        ...
+
+    def by_rows(self, k: int, bias: Bias | None = None) -> Best: ...
+
+    def by_both(self, k: tuple[int, int], bias: Bias | None = None) -> tuple[Best, Best]:
+        """The best columns of each row and the best rows of each column, one pass."""
+        ...
+
+    def log_sums(self, beta: float, axis: str, bias: Bias | None = None) -> Any:
+        """As `logsumexp` has them: biases are added to beta * score."""
+        ...
+
+    def of_bank(self, bank: ArrayLike) -> "Source":
+        """The scores of other rows with the same columns."""
+        ...
+
+    def part(self, rows: Indices, columns: Indices) -> "Source":
+        """Some rows with some columns, ascending."""
+        ...
+
+    def turned(self) -> "Source":
+        """The same scores, rows and columns changed about."""
+        ...
+
+    def dense(self, dtype: npt.DTypeLike = np.float64) -> Array:
+        """All scores, within the accuracy of `pairwise_distances`."""
         ...
 
 
-class Embeddings:
-    def __init__(self, X: ArrayLike, Y: ArrayLike, metric: str, keywords: dict[str, Any]) -> None:
-        self.x, self.y, self.metric, self.keywords = X, Y, metric, keywords
+class Part:
+    """Some rows, and of them some columns, of a store, read when they are asked for."""
 
-    def by_rows(self, k: int) -> tuple[Indices, Array]:
+    def __init__(self, store: Any, rows: Indices, columns: Indices | None = None) -> None:
+        self.store, self.rows, self.columns = store, rows, columns
+        self.shape = (len(rows), store.shape[1] if columns is None else len(columns))
+        self.dtype = store.dtype
+
+    def __getitem__(self, part: Any) -> Array:
+        found = np.asarray(self.store[self.rows[part]])
+        return found if self.columns is None else found[:, self.columns]
+
+
+class Embeddings:
+    """Scores of two sides of rows by a metric."""
+
+    def __init__(self, X: Any, Y: Any, metric: str, keywords: dict[str, Any]) -> None:
+        self.x, self.y, self.metric = X, Y, metric
+        self.search = {name: value for name, value in keywords.items() if name != "dtype"}
+        self.control = cast(Control, {name: keywords[name] for name in Control.__annotations__ if name in keywords})
+        self.shape = int(X.shape[0]), int(Y.shape[0])
+        self.dtype = _validate.output_dtype(keywords.get("dtype"), X, Y)
+        self.constant = 1.0 if metric in SIMILARITIES else 0.0
+        self.kwargs = keywords.get("metric_kwargs")
+
+    def checked(self, k: Any, both: bool) -> int:
+        side = "the shorter side" if both else "Y"
+        return _validate.neighbours("k", k, min(self.shape) if both else self.shape[1], side)
+
+    def _keywords(self, bias: Bias | None) -> dict[str, Any]:
+        """Those of a search, our biases added to the caller's, which are in units of the metric."""
+        keywords = {**self.search, "dtype": np.float64}
+        if bias is not None:
+            sign = 1.0 if self.metric == "dot" else -1.0
+            u, v = (sign * part for part in bias)
+            given = _validate.biases(self.search.get("bias"), (), *self.shape)
+            keywords["bias"] = (u, v) if given is None else (given[0] + u, given[1] + v)
+        return keywords
+
+    def by_rows(self, k: int, bias: Bias | None = None) -> Best:
         from .._operations import topk
 
-        distances, columns = topk(self.x, self.y, k, self.metric, **self.keywords)[:2]
-        return np.asarray(columns), scores_of(np.asarray(distances), self.metric)
+        return self._best(*topk(self.x, self.y, k, self.metric, **self._keywords(bias))[:2])
 
-    def by_both(self, k: int) -> tuple[tuple[Indices, Array], Indices]:
+    def by_both(self, k: tuple[int, int], bias: Bias | None = None) -> tuple[Best, Best]:
         from .._operations import topk_both
 
-        of_rows, of_columns = topk_both(self.x, self.y, k, self.metric, **self.keywords)[:2]
-        scores = scores_of(np.asarray(of_rows[0]), self.metric)
-        return (np.asarray(of_rows[1]), scores), np.asarray(of_columns[1])
+        of_rows, of_columns = topk_both(self.x, self.y, k, self.metric, **self._keywords(bias))[:2]
+        return self._best(*of_rows), self._best(*of_columns)
+
+    def _best(self, distances: Array, partners: Indices) -> Best:
+        return Best(partners, scores_of(distances, self.metric))
+
+    def log_sums(self, beta: float, axis: Any, bias: Bias | None = None) -> Any:
+        from .._operations import logsumexp
+
+        return logsumexp(
+            self.x, self.y, self.metric, beta=beta, axis=axis, bias=bias, metric_kwargs=self.kwargs, **self.control
+        )
+
+    def of_bank(self, bank: ArrayLike) -> "Embeddings":
+        rows = _validate.gallery("bank", bank)
+        _validate.same_features("bank", rows, "Y", self.y)
+        if len(rows.shape) != 2:
+            raise ValueError(f"bank must have shape (rows, d), got {tuple(rows.shape)}")
+        keywords = {name: value for name, value in self.search.items() if name not in FILTERS}
+        return Embeddings(rows, self.y, self.metric, keywords)
+
+    def part(self, rows: Indices, columns: Indices) -> "Embeddings":
+        return Embeddings(Part(self.x, rows), Part(self.y, columns), self.metric, self.search)
+
+    def turned(self) -> "Embeddings":
+        return Embeddings(self.y, self.x, self.metric, self.search)
+
+    def dense(self, dtype: npt.DTypeLike = np.float64) -> Array:
+        from .._operations import pairwise_distances
+
+        distances = pairwise_distances(
+            self.x, self.y, self.metric, metric_kwargs=self.kwargs, dtype=dtype, **self.control
+        )
+        return scores_of(distances, self.metric)
 
 
 class Precomputed:
-    def __init__(self, scores: Array, max_bytes: int) -> None:
-        self.scores = scores
-        width = BYTES_PER_SCORE * scores.shape[1]
-        if max_bytes < width:
-            raise ValueError(
-                f"max_bytes must be at least {width} (one row of {scores.shape[1]} scores), got {max_bytes}"
-            )
-        self.step = max(1, min(BLOCK_BYTES, max_bytes) // width)
+    """Ready scores."""
 
-    def _blocks(self) -> Iterator[tuple[int, Float64]]:
-        for start in range(0, len(self.scores), self.step):
-            block = np.asarray(self.scores[start : start + self.step])
+    def __init__(self, scores: Any, control: Control, name: str = "X") -> None:
+        self.scores, self.control, self.name = scores, control, name
+        self.shape, self.constant = (int(scores.shape[0]), int(scores.shape[1])), 0.0
+        self.dtype = result_dtype(scores.dtype)
+        self.max_bytes = resolve(control).max_bytes
+        self.width = BYTES_PER_SCORE * self.shape[1]
+        if self.max_bytes < self.width:
+            raise ValueError(
+                f"max_bytes must be at least {self.width} (one row of {self.shape[1]} scores), got {self.max_bytes}"
+            )
+
+    def checked(self, k: Any, both: bool) -> int:
+        most, side = (min(self.shape), "shorter side") if both else (self.shape[1], "columns")
+        if not 1 <= whole("k", k, least=None) <= most:
+            raise ValueError(f"k must be in 1..{most} (the {side} of X), got {k}")
+        return int(k)
+
+    def _blocks(self, bias: Bias | None) -> Iterator[tuple[int, Float64]]:
+        step = max(1, min(BLOCK_BYTES, self.max_bytes) // self.width)
+        for start in range(0, self.shape[0], step):
+            block = np.asarray(self.scores[start : start + step])
             finite = np.isfinite(block)
             if not finite.all():
                 row = int(np.argmin(finite.all(axis=1)))
                 value = block[row][~finite[row]][0]
                 raise ValueError(
-                    f"X must hold finite scores, got {value} in row {start + row}; rule a pair out by a low one"
+                    f"{self.name} must hold finite scores, got {value} in row {start + row}; "
+                    "rule a pair out by a low one"
                 )
-            yield start, block.astype(np.float64, copy=False)
+            block = block.astype(np.float64, copy=False)
+            if bias is not None:
+                block = block + (bias[0][start : start + step, None] + bias[1])
+            yield start, block
 
-    def _check(self, k: int, most: int, side: str) -> None:
-        if not 1 <= whole("k", k, least=None) <= most:
-            raise ValueError(f"k must be in 1..{most} (the {side} of X), got {k}")
+    def by_rows(self, k: int, bias: Bias | None = None) -> Best:
+        return _joined([best(block, k) for _, block in self._blocks(bias)])
 
-    def by_rows(self, k: int) -> tuple[Indices, Array]:
-        self._check(k, self.scores.shape[1], "columns")
-        return self._joined([best(block, k) for _, block in self._blocks()])
-
-    def by_both(self, k: int) -> tuple[tuple[Indices, Array], Indices]:
-        self._check(k, min(self.scores.shape), "shorter side")
+    def by_both(self, k: tuple[int, int], bias: Bias | None = None) -> tuple[Best, Best]:
         of_rows = []
-        rows, values = np.empty((self.scores.shape[1], 0), np.int64), np.empty((self.scores.shape[1], 0))
-        for start, block in self._blocks():
-            of_rows.append(best(block, k))
-            more_rows, more_values = best(block.T, min(k, len(block)))
+        rows, values = np.empty((self.shape[1], 0), np.int64), np.empty((self.shape[1], 0))
+        for start, block in self._blocks(bias):
+            of_rows.append(best(block, k[0]))
+            more_rows, more_values = best(block.T, min(k[1], len(block)))
             rows, values = np.hstack([rows, more_rows + start]), np.hstack([values, more_values])
-            order = np.argsort(-values, axis=1, kind="stable")[
-                :, :k
-            ]  # equal scores: earlier, so lower, rows stay first
+            order = np.argsort(-values, axis=1, kind="stable")[:, : k[1]]  # equal scores: earlier, so lower, rows first
             rows, values = np.take_along_axis(rows, order, axis=1), np.take_along_axis(values, order, axis=1)
-        return self._joined(of_rows), rows
+        return _joined(of_rows), Best(rows, values)
 
-    def _joined(self, found: list[tuple[Indices, Float64]]) -> tuple[Indices, Array]:
-        columns, values = (np.concatenate(part) for part in zip(*found, strict=True))
-        return columns, values.astype(result_dtype(self.scores.dtype))
+    def log_sums(self, beta: float, axis: Any, bias: Bias | None = None) -> Any:
+        from .._operations import logsumexp
+
+        return logsumexp(self.scores, metric="precomputed", beta=beta, axis=axis, bias=bias, **self.control)
+
+    def of_bank(self, bank: ArrayLike) -> "Precomputed":
+        scores = rows_of("bank", bank)
+        if scores.shape[1] != self.shape[1]:
+            raise ValueError(
+                f"bank must hold scores of {self.shape[1]} columns, as X does, got shape {tuple(scores.shape)}"
+            )
+        return Precomputed(scores, self.control, "bank")
+
+    def part(self, rows: Indices, columns: Indices) -> "Precomputed":
+        return Precomputed(Part(self.scores, rows, columns), self.control)
+
+    def turned(self) -> "Precomputed":
+        return Precomputed(self.scores.T, self.control)
+
+    def dense(self, dtype: npt.DTypeLike = np.float64) -> Array:
+        return np.concatenate([block.astype(dtype, copy=False) for _, block in self._blocks(None)])
 
 
-def best(block: Float64, k: int) -> tuple[Indices, Float64]:
+def _joined(found: list[Best]) -> Best:
+    return Best(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def best(block: Float64, k: int) -> Best:
     """The k largest of each row, largest first, ties by lowest column: columns and values, (rows, k)."""
     n = block.shape[1]
     kth = np.partition(block, n - k, axis=1)[:, n - k, None]
@@ -113,25 +244,21 @@ def best(block: Float64, k: int) -> tuple[Indices, Float64]:
     columns = np.nonzero(above | equal)[1].reshape(-1, k)
     values = np.take_along_axis(block, columns, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
+    return Best(np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1))
 
 
-def source_of(X: ArrayLike, Y: ArrayLike | None, metric: str, keywords: dict[str, Any]) -> Source:
-    if metric == "precomputed":
-        if Y is not None:
-            raise ValueError(
-                f"Y must be None with metric='precomputed', where X holds the scores, got shape {np.shape(Y)}"
-            )
+def source_of(X: ArrayLike, Y: ArrayLike | None, metric: str, keywords: dict[str, Any], of_none: bool) -> Source:
+    """Where the scores of a call come from; `of_none`: X may be without rows."""
+    if _validate.ready_scores(X, Y, metric):
         unknown = sorted(set(keywords) - set(Control.__annotations__))
         if unknown:
             raise TypeError(
                 f"keywords must be control arguments where scores are ready or fused, got {', '.join(unknown)}"
             )
-        return Precomputed(rows_of("X", X), resolve(cast(Control, keywords)).max_bytes)
-    if Y is None:
-        raise ValueError(f"Y must be given with metric={metric!r}, got None; ready scores go with metric='precomputed'")
-    x, y = _validate.matrix("X", X), _validate.matrix("Y", Y)
+        return Precomputed(rows_of("X", X), cast(Control, keywords))
+    x, y = _validate.matrix("X", X) if of_none else _validate.gallery("X", X), _validate.gallery("Y", Y)
     for name, rows in (("X", x), ("Y", y)):
         if len(rows.shape) != 2:
             raise ValueError(f"{name} must have shape (rows, d), got {tuple(rows.shape)}; match one batch at a time")
+    _validate.same_features("X", x, "Y", y)
     return Embeddings(x, y, metric, keywords)

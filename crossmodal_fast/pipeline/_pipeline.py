@@ -34,7 +34,7 @@ from ._storage import Stored, from_arrays, to_arrays
 
 Array = NDArray[Any]
 
-DEFAULT_K = {"topk": 10, "mutual": 1}  # where neither the pipeline nor the call says
+DEFAULT_K = {"topk": 10}  # where neither the pipeline nor the call says; methods have their own
 
 
 class CrossModalPipeline:
@@ -58,10 +58,11 @@ class CrossModalPipeline:
         The modality into whose space `fit` maps all others; the first one loaded where left out.
     metric : str, default "cosine"
         As in `topk`.
-    method : {"topk", "mutual"}, default "topk"
+    method : str, default "topk"
         As in `match`.
     k : int, optional
-        Matches per row; 10, or 1 for mutual, and never more than there are rows, where left out.
+        Matches per row; where left out 10 for topk, but never more than there are rows, and as `match` has it for other
+        methods.
     fusion : str or dict, default "concatenate"
         How several modalities on one side act together. "concatenate": their unit rows side by side, whose cosine is
         the weighted mean of theirs; no score matrix. Or a method of `fusion.fuse`, such as "weighted_sum" or
@@ -272,8 +273,8 @@ class CrossModalPipeline:
             X, keywords = rows_of("source", source), {**self._control(), **keywords}
         else:
             raise ValueError(f"target must be given with metric={metric!r}, got None")
-        if (chosen := self.k if k is None else k) is None:
-            chosen = min(DEFAULT_K.get(method, 1), X.shape[1] if Y is None else len(Y))
+        if (chosen := self.k if k is None else k) is None and method in DEFAULT_K:
+            chosen = min(DEFAULT_K[method], X.shape[1] if Y is None else len(Y))
         return Alignment(*names, method, metric, match(X, Y, method, k=chosen, metric=metric, **keywords))
 
     def evaluate(self, source: Names, target: Names, **options: Any) -> dict[str, float]:
