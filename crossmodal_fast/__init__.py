@@ -9,7 +9,7 @@ from ._search import LogSums, SearchStats, TopK, Within
 from ._warmup import warmup
 from .diagnosis import Diagnosis, diagnose
 from .fitting import TransferMap, fit_transfer
-from .matching import Assignment, Matches, match
+from .matching import Assignment, Matches, Plan, SegmentMatches, match, match_segments
 from .pipeline import CrossModalPipeline
 
 __version__ = "0.2.0"
@@ -22,7 +22,9 @@ __all__ = [
     "Gallery",
     "LogSums",
     "Matches",
+    "Plan",
     "SearchStats",
+    "SegmentMatches",
     "TopK",
     "TransferMap",
     "Within",
@@ -36,6 +38,7 @@ __all__ = [
     "fusion",
     "logsumexp",
     "match",
+    "match_segments",
     "pairwise_distances",
     "preprocess",
     "ranks",

@@ -3,13 +3,18 @@
 from ._assignment import Assignment
 from ._match import METHODS, match
 from ._results import Indices, Matches
+from ._segments import SegmentMatches, match_segments
 from ._sources import scores_of
+from ._transport import Plan
 
 __all__ = [
     "METHODS",
     "Assignment",
     "Indices",
     "Matches",
+    "Plan",
+    "SegmentMatches",
     "match",
+    "match_segments",
     "scores_of",
 ]

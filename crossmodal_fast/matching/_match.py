@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from .._arguments import brief, one_of
 from .._config import config_context, resolve
 from .._search import running
+from ._alignment import itermax
 from ._assignment import assignment
 from ._greedy import greedy
 from ._hubness import csls, margin, nnn
@@ -24,6 +25,7 @@ from ._neighbours import mutual, topk
 from ._results import Matches, with_scores
 from ._softmax import dual_softmax, inverted_softmax, qb_norm, softmax_prior
 from ._sources import FILTERS, source_of
+from ._transport import sinkhorn
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ METHODS: dict[str, Method] = {
     "qb_norm": Method(qb_norm, filtered=False),
     "greedy": Method(greedy, filtered=False),
     "assignment": Method(assignment, filtered=False),
+    "sinkhorn": Method(sinkhorn, filtered=False),
+    "itermax": Method(itermax, filtered=False),
 }
 
 
@@ -121,6 +125,14 @@ def match(
       dual solution u, v and the gap that it leaves. "dense" (SciPy, O(n^3)) makes the matrix; "sparse" starts from the
       best `candidates` of each row and adds what the dual solution shows to be missing; "auto" is "dense" up to 2**22
       scores that fit. Equal totals: either. Transductive.
+    - "sinkhorn" (k, epsilon=0.05, marginals, rho, iterations=1000, tolerance=1e-6, levels=4, keep_scores=False,
+      retrieval): log P_ij of the entropic plan for costs of the distance (minus the score for dot and precomputed).
+      Returns a `Plan` with potentials f, g, the error and the iterations. marginals: (a, b), positive, uniform where
+      left out; rho: unbalanced, the weight of the marginals' divergence; levels: so many larger epsilon first, each
+      twice the next; keep_scores: hold the (m, n) scores in memory instead of computing them in each iteration.
+      Transductive. Cuturi 2013.
+    - "itermax" (rounds=2, alpha=0.9): mutual best pairs, then again with scores alpha times as good where one side is
+      aligned; s_ij. For short sequences: it holds the scores. Transductive. Jalili Sabet et al. 2020.
 
     retrieval : "forward", the k best columns of each row; "backward", the k best rows of each column; "intersect", the
     pairs found both ways; "max", of the pairs found either way the best first, each row and column once.

@@ -1,0 +1,103 @@
+"""Entropic optimal transport by Sinkhorn's iterations in the log domain, without the plan and without its costs.
+
+    f_i = lambda (epsilon log a_i - epsilon LSE_j((g_j - C_ij) / epsilon)),  g likewise,  lambda = rho / (rho + epsilon)
+    log P_ij = (f_i + g_j - C_ij) / epsilon
+
+lambda = 1 without rho. Each half step is one `logsumexp`; the plan's best pairs are one search with the biases f, g.
+Source: Cuturi 2013; log domain and scaling of epsilon: Schmitzer 2019; unbalanced: Chizat et al. 2018.
+"""
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _validate
+from .._arguments import brief, number, numbers_of, whole
+from .._config import Control, resolve
+from .._validate import flag
+from ._neighbours import retrieved
+from ._results import Float64, Matches
+from ._sources import Precomputed, Source
+
+COARSE = 10  # iterations at most with each larger epsilon
+COARSE_ERROR = 0.05  # of the row sums, at which the next smaller one begins
+
+
+class Plan(Matches):
+    """The plan's best pairs with log P_ij, and the potentials that make all of it.
+
+    f : (m,), g : (n,) float64, log P_ij = (f_i + g_j - C_ij) / epsilon; C is the distance, but minus the score for dot
+        and ready scores
+    error : sum_i |sum_j P_ij - a_i|; unbalanced, of what one more step would change, the same
+    iterations : steps taken, each of both sides
+    """
+
+    f: Float64
+    g: Float64
+    error: float
+    iterations: int
+
+
+def sinkhorn(
+    source: Source, *, k: int = 1, epsilon: float = 0.05, marginals: tuple[ArrayLike, ArrayLike] | None = None,
+    rho: float | None = None, iterations: int = 1000, tolerance: float = 1e-6, levels: int = 4,
+    keep_scores: bool = False, retrieval: str = "forward",
+) -> Plan:  # fmt: skip
+    """The best pairs of the entropic plan."""
+    epsilon, tolerance = _validate.positive("epsilon", epsilon), number("tolerance", tolerance)
+    iterations, levels = whole("iterations", iterations), whole("levels", levels, least=0)
+    share = 1.0 if rho is None else _validate.positive("rho", rho)
+    a, b = _weights(marginals, source.shape, balanced=rho is None)
+    scores = _kept(source) if flag("keep_scores", keep_scores) else source
+    f, g = np.zeros(source.shape[0]), np.zeros(source.shape[1])
+    done, error = 0, np.inf
+    for level in range(levels, -1, -1):
+        current = epsilon * 2.0**level
+        part = 1.0 if rho is None else share / (share + current)
+        last = min(done + COARSE, iterations) if level else iterations
+        while True:
+            sums = scores.log_sums(1 / current, "rows", (np.zeros(len(a)), g / current))
+            ahead = part * (current * (np.log(a) - sums) + source.constant)
+            error = float(a @ np.abs(np.expm1(np.clip((f - ahead) / current, -700, 700))))
+            if error <= (COARSE_ERROR if level else tolerance) or done == last:
+                break
+            f, done = ahead, done + 1
+            sums = scores.log_sums(1 / current, "columns", (f / current, np.zeros(len(b))))
+            g = part * (current * (np.log(b) - sums) + source.constant)
+    found = retrieved(source, k, retrieval, (f - source.constant, g))
+    plan = Plan(found.rows, found.columns, found.scores / epsilon)
+    plan.f, plan.g, plan.error, plan.iterations = f, g, error, done
+    return plan
+
+
+def _weights(marginals: Any, shape: tuple[int, int], balanced: bool) -> list[Float64]:
+    """(a, b): positive, of sum 1 or of equal sums; uniform where left out."""
+    if marginals is None:
+        return [np.full(size, 1 / size) for size in shape]
+    if not isinstance(marginals, tuple | list) or len(marginals) != 2:
+        raise TypeError(f"marginals must be a pair (of the rows, of the columns), got {brief(marginals)}")
+    found = []
+    for at, (given, size) in enumerate(zip(marginals, shape, strict=True)):
+        weights = numbers_of(f"marginals[{at}]", given)
+        if weights.shape != (size,):
+            raise ValueError(f"marginals[{at}] must have shape ({size},), got {weights.shape}")
+        if not (np.isfinite(weights) & (weights > 0)).all():
+            worst = weights[~(np.isfinite(weights) & (weights > 0))][0]
+            raise ValueError(f"marginals[{at}] must be finite and above 0, got {worst}; leave such rows out")
+        found.append(weights)
+    sums = [float(weights.sum()) for weights in found]
+    if balanced and abs(sums[0] - sums[1]) > 1e-9 * max(sums):
+        raise ValueError(f"marginals must have equal sums without rho, got {sums[0]:.9g} and {sums[1]:.9g}")
+    return found
+
+
+def _kept(source: Source) -> Source:
+    """The scores as a matrix, for who asked for it."""
+    if isinstance(source, Precomputed):
+        return source
+    needed, most = int(source.dtype.itemsize) * source.shape[0] * source.shape[1], resolve(source.control).max_bytes
+    if 2 * needed > most:
+        raise ValueError(f"max_bytes must be at least {2 * needed} with keep_scores=True, got {most}")
+    control = cast(Control, {**source.control, "max_bytes": most - needed, "check_finite": False})
+    return Precomputed(source.dense(source.dtype), control)
