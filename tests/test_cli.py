@@ -65,6 +65,14 @@ def test_match_takes_ten_unless_told(capsys):
     assert len(table("m.npz")["query"]) == 200
 
 
+@pytest.mark.parametrize("method", ["csls", "assignment"])
+def test_match_by_other_methods(method):
+    assert cli.main(["match", "a.npy", "b.npy", "--method", method, "-o", "m.npz"]) == 0
+    found, expected = table("m.npz"), cmf.match(SOURCE, TARGET, method)
+    for name, part in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(found[name], part)
+
+
 @pytest.mark.parametrize("k", [None, 2])
 def test_match_mutual(k):
     chosen = [] if k is None else ["-k", str(k)]

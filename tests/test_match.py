@@ -169,6 +169,8 @@ NAN[2, 1] = np.nan
          "Y must be None with metric='precomputed', where X holds the scores, got shape (3, 3)"),
         (lambda: match(np.ones(3), metric="precomputed"), ValueError,
          "X must have shape (n, d) with n, d >= 1, got (3,)"),
+        (lambda: match(np.eye(3), np.eye(3), "assignment", foo=2, bar=3), TypeError,
+         "keywords must be options of the method or keywords of topk, got bar, foo"),
         (lambda: match(np.eye(3)), ValueError,
          "Y must be given with metric='cosine', got None; ready scores go with metric='precomputed'"),
         (lambda: match(np.ones((2, 3, 4)), np.eye(4)), ValueError,
@@ -180,6 +182,20 @@ NAN[2, 1] = np.nan
 def test_sentences(call, error, sentence):
     with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
         call()
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("csls", {}), ("margin", {"margin": "distance"}), ("inverted_softmax", {}), ("dual_softmax", {}),
+     ("softmax_prior", {}), ("assignment", {"solver": "dense"}), ("assignment", {"solver": "sparse"}), ("sinkhorn", {}),
+     ("itermax", {})],
+)  # fmt: skip
+def test_methods_that_compute_with_scores_refuse_what_is_not_finite(method, options):
+    with_nan = np.eye(4)
+    with_nan[1, 1] = np.nan
+    for X, Y, metric in [(with_nan, np.eye(4), "cosine"), (1e200 * np.eye(4), 1e200 * np.eye(4), "dot")]:
+        with pytest.raises(ValueError, match=r"^scores must be finite for a method that computes with them, got "):
+            match(X, Y, method, metric=metric, check_finite=False, backend="numpy", **options)
 
 
 def test_clip_mutual_neighbours():

@@ -40,6 +40,17 @@ def test_steps_give_what_their_parts_give():
     assert pipeline.evaluate("image", "audio") == evaluate.retrieval(transfer.embeddings, audio)
 
 
+@pytest.mark.parametrize("method", ["csls", "dual_softmax", "greedy", "assignment"])
+def test_every_method_of_match_is_one_of_the_pipeline(method):
+    pipeline = fitted(shared="audio")
+    spaces = pipeline.transform(TRAIN)
+    found = pipeline.match_and_align("image", "audio", method=method).matches
+    for part, right in zip(found, match(spaces["image"], spaces["audio"], method), strict=True):
+        np.testing.assert_array_equal(part, right)
+    ready = pipeline.calculate_similarity("image", "audio").scores
+    assert len(match(ready, method=method, metric="precomputed").rows) == len(found.rows)
+
+
 def test_both_directions_are_compared_in_the_target_of_the_map():
     pipeline = fitted(shared="audio")
     there = pipeline.calculate_similarity("image", "audio").scores

@@ -24,7 +24,7 @@ def match(
         int | None, typer.Option("-k", parser=whole, metavar="COUNT", help="Matches per row of A: 10, or 1 for mutual")
     ] = None,
     metric: Metric = "cosine",
-    method: Annotated[str, typer.Option(help="topk: the k best rows of B; mutual: best for each other")] = "topk",
+    method: Annotated[str, typer.Option(help="topk: the k best rows of B; mutual: best for each other; ..")] = "topk",
     key: Key = None,
     backend: Backend = "auto",
     max_bytes: MaxBytes = None,

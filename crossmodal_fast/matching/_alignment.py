@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._arguments import number, whole
-from ._results import Array, Float64, Matches, sorted_pairs
+from ._results import Array, Float64, Matches, finite, sorted_pairs
 from ._sources import Source
 
 
@@ -27,7 +27,7 @@ def _all(source: Source) -> Float64:
     """All scores, canonical: those of equal rows are equal."""
     found = source.by_rows(source.shape[1])
     score = np.empty(source.shape)
-    np.put_along_axis(score, found.partners, found.scores, axis=1)
+    np.put_along_axis(score, found.partners, finite(found.scores), axis=1)
     return score
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from .._arguments import one_of, whole
 from .._config import resolve
 from ._greedy import greedy
-from ._results import Array, Best, Float64, Indices, Matches, pairs_of, sorted_pairs
+from ._results import Best, Float64, Indices, Matches, finite, pairs_of, sorted_pairs
 from ._sources import Source
 
 SOLVERS = ("auto", "dense", "sparse")
@@ -60,6 +60,7 @@ class _Edges:
 
     def __init__(self, shape: tuple[int, int], *parts: Matches) -> None:
         rows, columns, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
+        finite(scores)
         _, first = np.unique(rows * shape[1] + columns, return_index=True)
         self.shape, self.pairs = shape, Matches(rows[first], columns[first], scores[first])
         order = np.argsort(self.pairs.columns, kind="stable")
@@ -91,7 +92,7 @@ def _dense(source: Source) -> tuple[Indices, Float64, Float64, Float64]:
     """(column of each row, scores, u, v) by SciPy on the whole matrix, m <= n."""
     from scipy.optimize import linear_sum_assignment
 
-    score: Array = source.dense()
+    score = finite(source.dense())
     rows, columns = linear_sum_assignment(score, maximize=True)
     matched = score[rows, columns]
     v = _prices(matched, columns, lambda u: (score - u[:, None]).max(axis=0), score.shape[1])

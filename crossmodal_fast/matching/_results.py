@@ -30,6 +30,14 @@ class Best(NamedTuple):
     scores: Float64
 
 
+def finite(values: Float64) -> Float64:
+    """Numbers that a method computes with, checked: NaN and overflow leave it nothing to decide by."""
+    good = np.isfinite(values)
+    if not good.all():
+        raise ValueError(f"scores must be finite for a method that computes with them, got {values[~good][0]}")
+    return values
+
+
 def with_scores(found: Matches, scores: Array) -> Matches:
     """The same pairs, and whatever else a method returns, with other scores."""
     changed = found._replace(scores=scores)

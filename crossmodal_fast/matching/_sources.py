@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 from .. import _validate
 from .._arguments import rows_of, whole
 from .._config import Control, resolve
+from .._search import Search
 from ..preprocess import result_dtype
-from ._results import Array, Best, Float64, Indices
+from ._results import Array, Best, Float64, Indices, finite
 
 BLOCK_BYTES = 1 << 25  # of workspace at a time, less where max_bytes says so: 32 MiB
 BYTES_PER_SCORE = 32  # of workspace while a block is searched: a float64 copy, its partition, an int32 sum, masks
@@ -107,7 +108,7 @@ class Embeddings:
         keywords = {**self.search, "dtype": np.float64}
         if bias is not None:
             sign = 1.0 if self.metric == "dot" else -1.0
-            u, v = (sign * part for part in bias)
+            u, v = (sign * finite(part) for part in bias)
             given = _validate.biases(self.search.get("bias"), (), *self.shape)
             keywords["bias"] = (u, v) if given is None else (given[0] + u, given[1] + v)
         return keywords
@@ -190,7 +191,8 @@ class Precomputed:
                 )
             block = block.astype(np.float64, copy=False)
             if bias is not None:
-                block = block + (bias[0][start : start + step, None] + bias[1])
+                shift = bias[0][start : start + step, None] + bias[1]
+                block = np.add(block, shift, out=shift)
             yield start, block
 
     def by_rows(self, k: int, bias: Bias | None = None) -> Best:
@@ -261,4 +263,6 @@ def source_of(X: ArrayLike, Y: ArrayLike | None, metric: str, keywords: dict[str
         if len(rows.shape) != 2:
             raise ValueError(f"{name} must have shape (rows, d), got {tuple(rows.shape)}; match one batch at a time")
     _validate.same_features("X", x, "Y", y)
+    if unknown := sorted(set(keywords) - set(Search.__annotations__)):
+        raise TypeError(f"keywords must be options of the method or keywords of topk, got {', '.join(unknown)}")
     return Embeddings(x, y, metric, keywords)

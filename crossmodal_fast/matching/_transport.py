@@ -17,7 +17,7 @@ from .._arguments import brief, number, numbers_of, whole
 from .._config import Control, resolve
 from .._validate import flag
 from ._neighbours import retrieved
-from ._results import Float64, Matches
+from ._results import Float64, Matches, finite
 from ._sources import Precomputed, Source
 
 COARSE = 10  # iterations at most with each larger epsilon
@@ -49,6 +49,7 @@ def sinkhorn(
     iterations, levels = whole("iterations", iterations), whole("levels", levels, least=0)
     share = 1.0 if rho is None else _validate.positive("rho", rho)
     a, b = _weights(marginals, source.shape, balanced=rho is None)
+    source.control = cast(Control, {**source.control, "progress": False})  # not a bar for each half step
     scores = _kept(source) if flag("keep_scores", keep_scores) else source
     f, g = np.zeros(source.shape[0]), np.zeros(source.shape[1])
     done, error = 0, np.inf
@@ -58,13 +59,13 @@ def sinkhorn(
         last = min(done + COARSE, iterations) if level else iterations
         while True:
             sums = scores.log_sums(1 / current, "rows", (np.zeros(len(a)), g / current))
-            ahead = part * (current * (np.log(a) - sums) + source.constant)
+            ahead = part * (current * (np.log(a) - finite(sums)) + source.constant)
             error = float(a @ np.abs(np.expm1(np.clip((f - ahead) / current, -700, 700))))
             if error <= (COARSE_ERROR if level else tolerance) or done == last:
                 break
             f, done = ahead, done + 1
             sums = scores.log_sums(1 / current, "columns", (f / current, np.zeros(len(b))))
-            g = part * (current * (np.log(b) - sums) + source.constant)
+            g = part * (current * (np.log(b) - finite(sums)) + source.constant)
     found = retrieved(source, k, retrieval, (f - source.constant, g))
     plan = Plan(found.rows, found.columns, found.scores / epsilon)
     plan.f, plan.g, plan.error, plan.iterations = f, g, error, done
