@@ -13,11 +13,11 @@ class Fault(NamedTuple):
     caught_by: str
 
 
-TOPK, BOTH, WITHIN, RANKS, GALLERY, SEARCHES, NEAR_TIES, SCALES, PAIRWISE, TRANSFER, RESULTS = (
+TOPK, BOTH, WITHIN, RANKS, GALLERY, SEARCHES, NEAR_TIES, SCALES, PAIRWISE, SOFTMAX, TRANSFER, RESULTS = (
     f"test_{name}.py"
     for name in (
         "topk", "topk_both", "within", "ranks", "gallery", "gallery_searches", "near_ties", "scales", "pairwise",
-        "transfer", "results",
+        "softmax", "transfer", "results",
     )
 )  # fmt: skip
 
@@ -387,6 +387,20 @@ FAULTS = [
         "out[right:end, left:stop] = out[left:stop, right:end].T",
         "out[right:end, left:stop] = out[left:stop, right:end].mean()",
         PAIRWISE,
+    ),
+    Fault(
+        "sums are not made relative to a larger term that comes later",
+        "tiles/running.py",
+        "self.total[part] *= np.exp(",
+        "self.total[part] *= 1 + 0 * np.exp(",
+        SOFTMAX,
+    ),
+    Fault(
+        "a column takes the biases of the first block of rows",
+        "softmax/cpu_numpy.py",
+        "sums[1].add(right, score.T + u[left:stop])",
+        "sums[1].add(right, score.T + u[: stop - left])",
+        SOFTMAX,
     ),
     Fault(
         "every row takes the bias of the first matrix",
