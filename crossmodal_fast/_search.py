@@ -12,7 +12,8 @@ from . import _validate
 from ._config import Config, Control
 from ._dispatch import implementation
 from ._threads import blas_threads
-from .kernels.tiles import metrics, pool
+from .kernels.tiles import metrics, pool, rectangle
+from .kernels.tiles.encode import Space
 from .kernels.tiles.filters import Filters
 from .kernels.tiles.rows import Rows
 
@@ -191,6 +192,27 @@ def log_sums(
             keywords = {"max_bytes": settled.max_bytes, "precision": precision, "tick": tick, **out}
             run("softmax", settled, x, y, chosen, beta=beta, bias=(added[0][at], added[1][at]), **keywords)
     return LogSums(*(np.empty(0) if part is None else part for part in result))
+
+
+def canonical_distances(
+    x_side: Side, y_side: Side, metric: str, metric_kwargs: dict[str, Any] | None, settled: Config
+) -> Callable[[slice, slice], Array]:
+    """What gives the distances of some rows with some others, float64, as `topk` has them: for many small parts."""
+    (_, X), (_, Y) = x_side, y_side
+    given = _validate.metric_keywords(_validate.metric_name(metric), metric_kwargs, X.shape[-1])
+    ((_, x, y),) = row_sets((x_side, y_side), (), settled)
+    x.refuse_unfinite()
+    y.refuse_unfinite()
+    chosen = metric_of(metric, given, X.shape[-1], x, y)
+    direct = Space(metrics.unbounded(chosen))
+
+    def distances(rows: slice, columns: slice) -> Array:
+        left, right = (np.asarray(side[part]).astype(np.float64) for side, part in ((X, rows), (Y, columns)))
+        value = metrics.ordered(chosen, rectangle.values(direct, left, right, None, None))
+        found: Array = metrics.returned(chosen, value, np.dtype(np.float64))
+        return found
+
+    return distances
 
 
 def problems_of(

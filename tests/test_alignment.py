@@ -85,8 +85,22 @@ def test_segments_are_matched_as_if_alone(method):
             assert part.start == part.stop
             continue
         alone = match(X[left[b] : left[b + 1]], Y[right[b] : right[b + 1]], method, **FAST)
-        for ours, theirs in zip(found[1:], alone, strict=True):
+        for ours, theirs in zip(found[1:3], alone, strict=False):
             np.testing.assert_array_equal(ours[part], theirs)
+        if method in ("topk", "mutual", "itermax", "greedy"):
+            np.testing.assert_array_equal(found.scores[part], alone.scores)
+        np.testing.assert_allclose(found.scores[part], alone.scores, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "dot", "correlation", "hamming", "seuclidean"])
+def test_segments_of_other_metrics(metric):
+    X, Y, left, right = ragged()
+    metric_kwargs = {"V": np.full(7, 2.0)} if metric == "seuclidean" else None
+    found = match_segments(X, Y, left, right, "topk", metric=metric, metric_kwargs=metric_kwargs)
+    part = slice(*found.indptr[3:5])
+    alone = match(X[left[3] : left[4]], Y[right[3] : right[4]], metric=metric, metric_kwargs=metric_kwargs)
+    for ours, theirs in zip(found[1:], alone, strict=True):
+        np.testing.assert_array_equal(ours[part], theirs)
 
 
 def test_segments_take_options_dtypes_and_orders():
@@ -128,6 +142,12 @@ def test_nothing_but_empty_segments():
          "x_offsets and y_offsets must have equally many segments, got 2 and 1"),
         (lambda x: match_segments(x, x, [0, 3], [0, 3], "topk", mask=[True]), TypeError,
          "mask must be left out where segments are matched, got [True]"),
+        (lambda x: match_segments(x, x, [0, 3], [0, 3], "nnn", bank=[[1.0]]), TypeError,
+         "bank must be left out where segments are matched, got [[1.0]]"),
+        (lambda x: match_segments(x, x, [0, 3], [0, 3], foo=1), TypeError,
+         "keywords must be options of the method or keywords of topk, got foo"),
+        (lambda x: match_segments(x * np.nan, x, [0, 3], [0, 3]), ValueError,
+         "X must be finite, got nan in row 0; check_finite=False sorts such rows last"),
         (lambda x: match_segments(x, x[:, :2], [0, 3], [0, 3]), ValueError,
          "X and Y must have the same number of features, got 3 and 2"),
     ],

@@ -3,14 +3,14 @@
 import numpy as np
 
 from .._arguments import number, whole
-from ._results import Array, Float64, Matches, finite, sorted_pairs
+from ._results import Array, Float64, Matches, sorted_pairs
 from ._sources import Source
 
 
 def itermax(source: Source, *, rounds: int = 2, alpha: float = 0.9) -> Matches:
     """Pairs that are best for each other, then again with scores discounted where one side is aligned already."""
     rounds, alpha = whole("rounds", rounds), number("alpha", alpha, most=1.0)
-    score = _all(source)
+    score = source.exact()
     rows, columns = (np.zeros(size, bool) for size in score.shape)
     found = [np.empty((0, 2), np.int64)]
     for _ in range(rounds):
@@ -21,14 +21,6 @@ def itermax(source: Source, *, rounds: int = 2, alpha: float = 0.9) -> Matches:
         rows[pairs[:, 0]], columns[pairs[:, 1]] = True, True
     left, right = np.concatenate(found).T
     return sorted_pairs(left, right, score[left, right])
-
-
-def _all(source: Source) -> Float64:
-    """All scores, canonical: those of equal rows are equal."""
-    found = source.by_rows(source.shape[1])
-    score = np.empty(source.shape)
-    np.put_along_axis(score, found.partners, finite(found.scores), axis=1)
-    return score
 
 
 def _discounted(score: Float64, rows: Array, columns: Array, alpha: float) -> Float64:

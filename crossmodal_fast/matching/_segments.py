@@ -1,16 +1,18 @@
 """Many small matchings in one call: a ragged batch."""
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _validate
 from .._arguments import brief
+from .._config import Control, resolve
+from .._search import canonical_distances
 from ._match import method_of, threads_once
 from ._results import Array, Indices, Matches
-from ._sources import FILTERS, Embeddings
+from ._sources import FILTERS, SIMILARITIES, Precomputed, refuse_unknown, scores_of
 
 
 class SegmentMatches(NamedTuple):
@@ -42,13 +44,13 @@ def match_segments(
     x_offsets, y_offsets : array_like of whole numbers, shape (b + 1,)
         Segment b has rows offsets[b]:offsets[b+1]; ascending from 0 to m and to n. Segments may be empty.
     method, k, metric, **keywords
-        As in `match`, but for ready scores, masks, exclusions and biases.
+        As in `match`, but for ready scores, banks, masks, exclusions and biases.
 
     Returns
     -------
     SegmentMatches
-        indptr (b + 1,) int64; rows, columns (p,) int64 and scores (p,), as `match` returns them for each segment by
-        itself, to the bit: row and column numbers count from the start of the segment.
+        indptr (b + 1,) int64; rows, columns (p,) int64 and scores (p,), as `match` returns them for the exact scores of
+        each segment by itself, whatever the segments around it: row and column numbers count from its start.
 
     Raises
     ------
@@ -57,7 +59,8 @@ def match_segments(
 
     Notes
     -----
-    Cost: that of the matchings, one after another.
+    Cost: the float64 values of all pairs of a segment, which are held, and a matching of ready scores; one after
+    another. Parameters of a metric that come from the rows (V, VI) come from those of all segments.
 
     Examples
     --------
@@ -66,9 +69,11 @@ def match_segments(
     (array([0, 2, 3]), array([0, 1, 1]), array([1, 0, 0]))
     """
     chosen, options = method_of(method, k, keywords)
-    filters = [name for name in FILTERS if keywords.get(name) is not None]
-    if filters:
-        raise TypeError(f"{filters[0]} must be left out where segments are matched, got {brief(keywords[filters[0]])}")
+    given = {**options, **keywords}
+    for name in ("bank", *FILTERS):
+        if given.get(name) is not None:
+            raise TypeError(f"{name} must be left out where segments are matched, got {brief(given[name])}")
+    refuse_unknown(keywords)
     _validate.metric_name(metric)
     x, y = _validate.flat("X", X), _validate.flat("Y", Y)
     _validate.same_features("X", x, "Y", y)
@@ -79,11 +84,16 @@ def match_segments(
         )
     found = [Matches(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
     lengths = [0]
+    constant = 1.0 if metric in SIMILARITIES else 0.0
     with threads_once(keywords):
+        control = cast(Control, {name: keywords[name] for name in Control.__annotations__ if name in keywords})
+        kwargs = keywords.get("metric_kwargs")
+        distances = canonical_distances(("X", x), ("Y", y), metric, kwargs, resolve(control))
         for (left, right), (first, last) in zip(*(pairwise(side.tolist()) for side in sides), strict=True):
             lengths.append(0)
             if left < right and first < last:
-                part = chosen.run(Embeddings(x[left:right], y[first:last], metric, keywords), **options)
+                score = scores_of(distances(slice(left, right), slice(first, last)), metric)
+                part = chosen.run(Precomputed(score, control, constant=constant), **options)
                 found.append(part)
                 lengths[-1] = len(part.rows)
     rows, columns, scores = (np.concatenate(part) for part in zip(*found, strict=True))

@@ -73,6 +73,10 @@ class Source(Protocol):
         """All scores, within the accuracy of `pairwise_distances`."""
         ...
 
+    def exact(self) -> Float64:
+        """All scores, to the bit: those of equal rows are equal."""
+        ...
+
 
 class Part:
     """Some rows, and of them some columns, of a store, read when they are asked for."""
@@ -156,13 +160,19 @@ class Embeddings:
         )
         return scores_of(distances, self.metric)
 
+    def exact(self) -> Float64:
+        found = self.by_rows(self.shape[1])
+        score = np.empty(self.shape)
+        np.put_along_axis(score, found.partners, finite(found.scores), axis=1)
+        return score
+
 
 class Precomputed:
     """Ready scores."""
 
-    def __init__(self, scores: Any, control: Control, name: str = "X") -> None:
-        self.scores, self.control, self.name = scores, control, name
-        self.shape, self.constant = (int(scores.shape[0]), int(scores.shape[1])), 0.0
+    def __init__(self, scores: Any, control: Control, name: str = "X", constant: float = 0.0) -> None:
+        self.scores, self.control, self.name, self.constant = scores, control, name, constant
+        self.shape = int(scores.shape[0]), int(scores.shape[1])
         self.dtype = result_dtype(scores.dtype)
         self.max_bytes = resolve(control).max_bytes
         self.width = BYTES_PER_SCORE * self.shape[1]
@@ -231,6 +241,9 @@ class Precomputed:
     def dense(self, dtype: npt.DTypeLike = np.float64) -> Array:
         return np.concatenate([block.astype(dtype, copy=False) for _, block in self._blocks(None)])
 
+    def exact(self) -> Float64:
+        return self.dense()
+
 
 def _joined(found: list[Best]) -> Best:
     return Best(*(np.concatenate(part) for part in zip(*found, strict=True)))
@@ -263,6 +276,10 @@ def source_of(X: ArrayLike, Y: ArrayLike | None, metric: str, keywords: dict[str
         if len(rows.shape) != 2:
             raise ValueError(f"{name} must have shape (rows, d), got {tuple(rows.shape)}; match one batch at a time")
     _validate.same_features("X", x, "Y", y)
+    refuse_unknown(keywords)
+    return Embeddings(x, y, metric, keywords)
+
+
+def refuse_unknown(keywords: dict[str, Any]) -> None:
     if unknown := sorted(set(keywords) - set(Search.__annotations__)):
         raise TypeError(f"keywords must be options of the method or keywords of topk, got {', '.join(unknown)}")
-    return Embeddings(x, y, metric, keywords)
