@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import judge
+from crossmodal_fast.kernels.softmax import reference as softmax_law
 from crossmodal_fast.kernels.topk import reference as law
 from crossmodal_fast.kernels.within import reference as within_law
 
@@ -33,6 +34,8 @@ def answer():
         return *rows, *columns
     if operation == "within":
         return cmf.within(x, y, np.load(f"{folder}/radius.npy"), metric, max_bytes=max_bytes, backend="numpy")
+    if operation == "logsumexp":
+        return cmf.logsumexp(x, y, metric, beta=3.0, axis="both", max_bytes=max_bytes)
     if operation == "transfer":
         return (cmf.transfer(x, y, max_bytes=max_bytes),)
     return cmf.topk(x, y, 10, metric, max_bytes=max_bytes)
@@ -44,6 +47,8 @@ def anonymous():
 for backend in ("numpy", "numba"):  # loads what a first call loads, compiles what it compiles
     cmf.topk(np.array(x[:2]), np.array(y[:64]), 2, metric, backend=backend)
     cmf.topk_both(np.array(x[:2]), np.array(y[:64]), 2, metric, backend=backend)
+    if operation == "logsumexp":
+        cmf.logsumexp(np.array(x[:2]), np.array(y[:64]), metric, axis="both", backend=backend)
 cmf.transfer(np.array(x[:64]), np.array(y[:64]))
 before, peak, running = anonymous(), 0, True
 
@@ -129,6 +134,22 @@ def test_a_matrix_nearly_as_large_as_the_workspace(tmp_path):
     (mapped,), _ = watched(tmp_path, "dot", 20 * MIB, "transfer")
     x, y = (np.load(tmp_path / f"{name}.npy") for name in "xy")
     judge.transfer_within_bound(mapped[:2], x[:2], y)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_sums_of_scores_larger_than_the_workspace(metric, tmp_path):
+    written(tmp_path, 40_000, 256)
+    (rows, columns), _ = watched(tmp_path, metric, 64 * MIB, "logsumexp")
+    x, y = (np.load(tmp_path / f"{name}.npy") for name in "xy")
+    single = np.dtype(np.float32)
+    for answer, some in (((rows[:2], None), (x[:2], y)), ((None, columns[:50]), (x, y[:50]))):
+        law = [part if found is None else found for part, found in zip(_sums(*some, metric), answer, strict=True)]
+        judge.log_sums_within_bound(law, *some, metric, single, beta=3.0)
+
+
+def _sums(x, y, metric):
+    return softmax_law.softmax(softmax_law.scores(x, y, metric), 3.0)
 
 
 @pytest.mark.heavy
