@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from crossmodal_fast.files import FileError, MissingFileError
 from crossmodal_fast.fitting import fit_transfer
+from crossmodal_fast.matching import METHODS
 from crossmodal_fast.pipeline import CrossModalPipeline
 from crossmodal_fast.preprocess import PCA, STEPS, Whiten
 from modalities import TEST, TRAIN, fitted, loaded, prepared
@@ -275,9 +276,9 @@ class DropsRows:
         (lambda: fitted().match_and_align(["image", "image"], "text"), ValueError,
          "source must name each modality once, got image, image"),
         (lambda: fitted().match_and_align("image", "text", method=["topk"]), ValueError,
-         "method must be one of topk, mutual, got ['topk']"),
+         f"method must be one of {', '.join(METHODS)}, got ['topk']"),
         (lambda: fitted().match_and_align("image", "text", k=121), ValueError,
-         "k must be in 1..120 (the rows of gallery), got 121"),
+         "k must be in 1..120 (the rows of Y), got 121"),
         (lambda: fitted().match_and_align([1.0, 2.0], metric="precomputed"), ValueError,
          "source must have shape (n, d) with n, d >= 1, got (2,)"),
         (lambda: CrossModalPipeline(control={"max_bytes": 9}).match_and_align(A, metric="precomputed"), ValueError,
