@@ -108,6 +108,26 @@ def test_greedy(m, n, candidates):
     assert list(map(tuple, found.pairs.tolist())) == greedy_pairs(ties)
 
 
+@pytest.mark.parametrize("metric", ["seuclidean", "mahalanobis"])
+def test_parameters_of_a_metric_come_from_all_rows(metric):
+    """Also where a method goes on with some of them."""
+    X, Y = sides(30, 30, seed=3)
+    score = -cmf.pairwise_distances(X, Y, metric, backend="numpy")
+    found = match(X, Y, "greedy", candidates=1, metric=metric, **FAST)
+    assert list(map(tuple, found.pairs.tolist())) == greedy_pairs(score)
+    np.testing.assert_allclose(found.scores, score[found.rows, found.columns], rtol=1e-9)
+
+
+def test_precision_is_one_of_searches():
+    """What a method computes beside its searches is not asked for it."""
+    X, Y = sides()
+    for method in ("csls", "dual_softmax", "assignment", "sinkhorn"):
+        for given, metric in (((X, Y), "cosine"), ((cosine(X, Y),), "precomputed")):
+            options = {"method": method, "metric": metric, **FAST}
+            one, other = (match(*given, precision=precision, **options) for precision in ("auto", "float32"))
+            np.testing.assert_array_equal(one.pairs, other.pairs)
+
+
 def test_greedy_has_at_least_half_of_the_best_total():
     for seed in range(5):
         score = np.random.default_rng(seed).random((30, 30))

@@ -15,6 +15,8 @@ from .. import _validate
 from .._arguments import rows_of, whole
 from .._config import Control, resolve
 from .._search import Search
+from ..kernels.tiles import metrics
+from ..kernels.tiles.rows import Rows
 from ..preprocess import result_dtype
 from ._results import Array, Best, Float64, Indices, finite
 
@@ -97,7 +99,7 @@ class Embeddings:
     def __init__(self, X: Any, Y: Any, metric: str, keywords: dict[str, Any]) -> None:
         self.x, self.y, self.metric = X, Y, metric
         self.search = {name: value for name, value in keywords.items() if name != "dtype"}
-        self.control = cast(Control, {name: keywords[name] for name in Control.__annotations__ if name in keywords})
+        self.control = _without_precision(keywords)
         self.shape = int(X.shape[0]), int(Y.shape[0])
         self.dtype = _validate.output_dtype(keywords.get("dtype"), X, Y)
         self.constant = 1.0 if metric in SIMILARITIES else 0.0
@@ -171,7 +173,8 @@ class Precomputed:
     """Ready scores."""
 
     def __init__(self, scores: Any, control: Control, name: str = "X", constant: float = 0.0) -> None:
-        self.scores, self.control, self.name, self.constant = scores, control, name, constant
+        self.scores, self.name, self.constant = scores, name, constant
+        self.control = _without_precision(dict(control))
         self.shape = int(scores.shape[0]), int(scores.shape[1])
         self.dtype = result_dtype(scores.dtype)
         self.max_bytes = resolve(control).max_bytes
@@ -277,7 +280,17 @@ def source_of(X: ArrayLike, Y: ArrayLike | None, metric: str, keywords: dict[str
             raise ValueError(f"{name} must have shape (rows, d), got {tuple(rows.shape)}; match one batch at a time")
     _validate.same_features("X", x, "Y", y)
     refuse_unknown(keywords)
+    given = _validate.metric_keywords(metric, keywords.get("metric_kwargs"), x.shape[1])
+    settled = metrics.keywords(metric, given, Rows("X", x), Rows("Y", y))
+    if settled.keys() != given.keys():  # V or VI of all rows, also where a method looks at some of them
+        keywords = {**keywords, "metric_kwargs": settled}
     return Embeddings(x, y, metric, keywords)
+
+
+def _without_precision(keywords: dict[str, Any]) -> Control:
+    """The control arguments, but for that of searches: sums and distances choose their own."""
+    known = Control.__annotations__.keys() - {"precision"}
+    return cast(Control, {name: keywords[name] for name in known if name in keywords})
 
 
 def refuse_unknown(keywords: dict[str, Any]) -> None:
