@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import number, one_of, whole
-from ._neighbours import RETRIEVALS, Sides, chosen, retrieved, scaled
+from ._neighbours import Sides, checked, chosen, retrieved, scaled
 from ._results import Best, Float64, Indices, Matches
 from ._sources import Source
 
@@ -33,7 +33,7 @@ def nearest(source: Source, neighbours: int) -> Sides:
 
 def csls(source: Source, *, k: int = 1, neighbours: int = 10, retrieval: str = "forward") -> Matches:
     """Cross-domain similarity local scaling."""
-    source.checked(k, both=one_of("retrieval", retrieval, RETRIEVALS) != "forward")
+    checked(source, k, retrieval)
     near = nearest(source, whole("neighbours", neighbours))
     bias = -means(near.rows) / 2, -means(near.columns) / 2
     return scaled(retrieved(source, k, retrieval, bias), 2.0)
@@ -44,7 +44,7 @@ def margin(
 ) -> Matches:
     """Margins of Artetxe and Schwenk."""
     one_of("margin", margin, MARGINS)
-    source.checked(k, both=one_of("retrieval", retrieval, RETRIEVALS) != "forward")
+    checked(source, k, retrieval)
     if margin == "absolute":
         whole("neighbours", neighbours)
         return retrieved(source, k, retrieval)
@@ -74,7 +74,7 @@ def nnn(
     retrieval: str = "forward",
 ) -> Matches:  # fmt: skip
     """Nearest neighbour normalisation by a bank of queries."""
-    source.checked(k, both=one_of("retrieval", retrieval, RETRIEVALS) != "forward")
+    checked(source, k, retrieval)
     alpha, neighbours = number("alpha", alpha), whole("neighbours", neighbours)
     if bank is None:
         raise ValueError("bank must be given with method='nnn', got None; bank=X takes the queries themselves")

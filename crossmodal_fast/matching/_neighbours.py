@@ -50,11 +50,16 @@ def one_to_one(rows: Indices, columns: Indices, scores: Float64) -> tuple[Indice
     return rows[taken], columns[taken], scores[taken]
 
 
+def checked(source: Source, k: int, retrieval: str) -> int:
+    """k, if there are so many to retrieve: asked before a method computes what may take long."""
+    return source.checked(k, both=one_of("retrieval", retrieval, RETRIEVALS) != "forward")
+
+
 def retrieved(source: Source, k: int, retrieval: str, bias: Bias | None = None) -> Matches:
     """Pairs by the biased scores: of the rows, of the columns, of both, or one to one."""
-    if one_of("retrieval", retrieval, RETRIEVALS) == "forward":
-        return pairs_of(source.by_rows(source.checked(k, both=False), bias))
-    k = source.checked(k, both=True)
+    k = checked(source, k, retrieval)
+    if retrieval == "forward":
+        return pairs_of(source.by_rows(k, bias))
     return chosen(Sides(*source.by_both((k, k), bias)), retrieval)
 
 

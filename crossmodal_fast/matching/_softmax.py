@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from .. import _validate
 from .._arguments import whole
-from ._neighbours import retrieved, scaled
+from ._neighbours import checked, retrieved, scaled
 from ._results import Best, Float64, Indices, Matches, pairs_of
 from ._sources import Source
 
@@ -25,6 +25,7 @@ def inverted_softmax(
     source: Source, *, k: int = 1, beta: float = 20.0, bank: ArrayLike | None = None, retrieval: str = "forward"
 ) -> Matches:
     """Softmax over the queries, or over a bank of others."""
+    checked(source, k, retrieval)
     queries, beta = source if bank is None else source.of_bank(bank), _validate.positive("beta", beta)
     bias = np.zeros(source.shape[0]), -queries.log_sums(beta, "columns") / beta
     return scaled(retrieved(source, k, retrieval, bias), beta)
@@ -32,6 +33,7 @@ def inverted_softmax(
 
 def dual_softmax(source: Source, *, k: int = 1, beta: float = 20.0, retrieval: str = "forward") -> Matches:
     """The product of the softmaxes over queries and gallery."""
+    checked(source, k, retrieval)
     rows, columns = source.log_sums(_validate.positive("beta", beta), "both")
     bias = -rows / (2 * beta), -columns / (2 * beta)
     return scaled(retrieved(source, k, retrieval, bias), 2 * beta)

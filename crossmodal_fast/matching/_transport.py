@@ -16,7 +16,7 @@ from .. import _validate
 from .._arguments import brief, number, numbers_of, whole
 from .._config import Control, resolve
 from .._validate import flag
-from ._neighbours import retrieved
+from ._neighbours import checked, retrieved
 from ._results import Float64, Matches, finite
 from ._sources import Precomputed, Source
 
@@ -47,7 +47,8 @@ def sinkhorn(
     """The best pairs of the entropic plan."""
     epsilon, tolerance = _validate.positive("epsilon", epsilon), number("tolerance", tolerance)
     iterations, levels = whole("iterations", iterations), whole("levels", levels, least=0)
-    share = 1.0 if rho is None else _validate.positive("rho", rho)
+    weight = np.inf if rho is None else _validate.positive("rho", rho)
+    checked(source, k, retrieval)
     a, b = _weights(marginals, source.shape, balanced=rho is None)
     source.control = cast(Control, {**source.control, "progress": False})  # not a bar for each half step
     scores = _kept(source) if flag("keep_scores", keep_scores) else source
@@ -55,7 +56,7 @@ def sinkhorn(
     done, error = 0, np.inf
     for level in range(levels, -1, -1):
         current = epsilon * 2.0**level
-        part = 1.0 if rho is None else share / (share + current)
+        part = 1 / (1 + current / weight)
         last = min(done + COARSE, iterations) if level else iterations
         while True:
             sums = scores.log_sums(1 / current, "rows", (np.zeros(len(a)), g / current))
