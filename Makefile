@@ -17,7 +17,10 @@ help:  ## these lines
 demo: $(VENV)/installed-demo  ## match images, speech and written words; picture and matches land in demo-output/
 	$(BIN)/crossmodal-fast demo --output demo-output
 
-# worksteal: neighbours stay in one worker, which need the same kernels
+# worksteal: neighbours stay in one worker, which need the same kernels. One thread of BLAS for each worker: more of them
+# wait for each other while they spin, and a product of small matrices then took up to ten times as long.
+test test-all: export OPENBLAS_NUM_THREADS := 1
+
 test: check  ## all that CI runs: ruff, mypy and the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
