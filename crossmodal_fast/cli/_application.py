@@ -5,6 +5,7 @@ import typer  # noqa: TID253 - `main` imports this module only once it knows tha
 from .demo import demo
 from .diagnose import diagnose
 from .evaluate import evaluate
+from .fuse import fuse
 from .info import info
 from .match import match
 from .transfer import apply, fit
@@ -17,6 +18,7 @@ application = typer.Typer(
 transfer = typer.Typer(help="Learn a map from paired rows, and use it.")
 application.command()(demo)
 application.command()(match)
+application.command()(fuse)
 application.command()(evaluate)
 application.command()(diagnose)
 application.command()(info)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _csv, _npy, _parquet, _safetensors
 from ._atomic import atomic, check_output
 from ._checks import FileError, MissingFileError, check_input, no_key, rows_of_numbers
+from ._matches import read_matches, read_pairs
 
 READERS = {
     ".npy": _npy.read_npy,
@@ -38,6 +39,8 @@ __all__ = [
     "check_output",
     "read_embeddings",
     "read_labels",
+    "read_matches",
+    "read_pairs",
     "write_array",
     "write_table",
 ]

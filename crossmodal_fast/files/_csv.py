@@ -42,6 +42,17 @@ def read(source: Path, key: str | None) -> NDArray[Any]:
     return array
 
 
+def read_columns(source: Path) -> dict[str, NDArray[Any]]:
+    """Columns of numbers by the names in the first row."""
+    array = read(source, None)
+    header = next(cells for _, cells in _rows(source) if cells != [""])
+    if all(_is_number(cell) for cell in header):
+        raise FileError(f"'{source}' must begin with a row of column names, got {','.join(header)[:40]!r}")
+    if len(header) != array.shape[1]:
+        raise FileError(f"'{source}' must name its {array.shape[1]} columns in the first row, got {len(header)} names")
+    return dict(zip(header, array.T, strict=True))
+
+
 def read_words(source: Path, count: int) -> NDArray[Any]:
     """One word a line, whole numbers as such; a line more than `count` is a header."""
     words = [",".join(cells) for _, cells in _rows(source)]

@@ -2,7 +2,9 @@
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -36,22 +38,40 @@ def read_npy(source: Path, key: str | None) -> NDArray[Any]:
 
 
 def read_npz(source: Path, key: str | None) -> NDArray[Any]:
+    with _members(source) as (members, read):
+        return read(members[choose(source, key, members)])
+
+
+def read_columns(source: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an ``.npz``."""
+    with _members(source) as (members, read):
+        return {name: read(member) for name, member in members.items()}
+
+
+@contextmanager
+def _members(source: Path) -> Iterator[tuple[dict[str, zipfile.ZipInfo], Callable[[zipfile.ZipInfo], NDArray[Any]]]]:
+    """The members by name, and what reads one; damage is told in one sentence."""
     try:
         with zipfile.ZipFile(source) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            member = members[choose(source, key, members)]
-            name = f"'{member.filename}' in '{source}'"
-            if member.file_size > DEFLATE_RATIO * source.stat().st_size:
-                raise FileError(f"{name} must fit into its file, got {member.file_size} bytes stated: write it again")
-            with archive.open(member) as stream:
-                _check_header(source, name, stream, member.file_size)
-            with archive.open(member) as stream:
-                array: NDArray[Any] = layout.read_array(stream, allow_pickle=False)
-                return array
+            yield (
+                {info.filename.removesuffix(".npy"): info for info in archive.infolist()},
+                partial(_read_member, source, archive),
+            )
     except FileError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise foreign(source, error) from error
+
+
+def _read_member(source: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    name = f"'{member.filename}' in '{source}'"
+    if member.file_size > DEFLATE_RATIO * source.stat().st_size:
+        raise FileError(f"{name} must fit into its file, got {member.file_size} bytes stated: write it again")
+    with archive.open(member) as stream:
+        _check_header(source, name, stream, member.file_size)
+    with archive.open(member) as stream:
+        array: NDArray[Any] = layout.read_array(stream, allow_pickle=False)
+        return array
 
 
 def write_npy(file: BinaryIO, array: NDArray[Any]) -> None:

@@ -35,6 +35,19 @@ def read(source: Path, key: str | None) -> NDArray[Any]:
     return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
 
 
+def read_columns(source: Path) -> dict[str, NDArray[Any]]:
+    """All columns by name."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(source) as file:
+            table = file.read()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise foreign(source, error) from error
+    return {name: column.to_numpy() for name, column in zip(table.column_names, table.columns, strict=True)}
+
+
 def _is_list(kind: Any) -> bool:
     from pyarrow import types
 
