@@ -84,7 +84,7 @@ setup(
         *(f"{KERNELS}.{name}" for name in find_packages("kernels")),
     ],
     package_dir={"crossmodal_fast": "crossmodal_fast", KERNELS: "kernels"},
-    package_data={"": ["*.cu", "*.cuh", "py.typed", "*.npz"]},
+    package_data={"": ["*.cu", "*.cuh", "py.typed", "*.npz", "*.html", "*.css", "*.js"]},
     zip_safe=False,
     install_requires=REQUIRED,
     extras_require=EXTRAS,

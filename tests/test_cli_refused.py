@@ -73,9 +73,9 @@ BAD_MATCH = {
     "no-b": (("a.npy", *OUT), "Missing argument 'B'; see crossmodal-fast match --help"),
     "k-word": (
         ("a.npy", "b.npy", *OUT, "-k", "ten"),
-        "Invalid value for '-k': must be a whole number, got 'ten'; see crossmodal-fast match --help",
+        "Invalid value for '-k' / '--k': must be a whole number, got 'ten'; see crossmodal-fast match --help",
     ),
-    "option": (("a.npy", "b.npy", "--colour"), "No such option: --colour; see crossmodal-fast match --help"),
+    "option": (("a.npy", "b.npy", "--xyzzy"), "No such option: --xyzzy; see crossmodal-fast match --help"),
 }
 # The words are the core's, and tested with it.
 BAD_FOR_THE_CORE = {

@@ -1,51 +1,71 @@
 """`crossmodal-fast match`."""
 
+import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer  # noqa: TID253 - only the command line imports this module
 
+from .. import Matches, topk
 from .. import match as match_pairs
-from .. import topk
 from .._progress import bar
-from ..files import TABLE_WRITERS, check_output, write_table
+from ..files import TABLE_WRITERS, atomic, check_output, write_table
+from ..matching import scores_of
+from ..report import page_of
+from ._method_options import checked_options, with_bank, with_method_options
 from ._options import Backend, FirstFile, Key, MaxBytes, Metric, SecondFile, Threads, read_pair, speaking_of, whole
+from ._report_options import checked_report, report_of, with_report_options
 
 NEIGHBOURS = 10  # of topk where -k is left out; other methods have their own
 
 
+@with_report_options
+@with_method_options
 def match(
     a: FirstFile,
     b: SecondFile,
     output: Annotated[Path, typer.Option("-o", "--output", help="The table to write: .parquet, .csv or .npz")],
     k: Annotated[
-        int | None, typer.Option("-k", parser=whole, metavar="COUNT", help="Matches per row of A: 10, or 1 for mutual")
+        int | None,
+        typer.Option("-k", "--k", parser=whole, metavar="COUNT", help="Matches per row of A: 10 for topk, else 1"),
     ] = None,
     metric: Metric = "cosine",
-    method: Annotated[str, typer.Option(help="topk: the k best rows of B; mutual: best for each other; ..")] = "topk",
+    method: Annotated[
+        str,
+        typer.Option(help="topk: the k best rows of B; mutual: best for each other; csls, assignment, sinkhorn .."),
+    ] = "topk",
     key: Key = None,
     backend: Backend = "auto",
     max_bytes: MaxBytes = None,
     threads: Threads = None,
+    *,
+    options: dict[str, Any],
+    page: dict[str, Any],
 ) -> None:
     """Find the best rows of B for every row of A, exactly.
 
     The table has a line per match: query and gallery are row numbers from 0.
 
     With topk, rank counts from 1 beside the distance; other methods give a score, higher is better.
+
+    With --report, a page to look through and listen to the matches is written as well.
     """
     check_output(output, TABLE_WRITERS)
+    checked_options(method, k, options)
+    report = checked_report(page)
     queries, gallery = read_pair(a, b, key)
+    options = with_bank(options)
+    shown = report_of(page, len(queries), len(gallery))
     start = time.perf_counter()
+    control: dict[str, Any] = {"backend": backend, "max_bytes": max_bytes, "n_threads": threads}
     with speaking_of(queries=a, gallery=b, X=a, Y=b), bar("matching") as progress:
         if method == "topk":
             k = NEIGHBOURS if k is None else k
             distances, indices, stats = topk(
-                queries, gallery, k, metric, return_stats=True,
-                backend=backend, max_bytes=max_bytes, n_threads=threads, progress=progress,
-            )  # fmt: skip
+                queries, gallery, k, metric, return_stats=True, progress=progress, **control
+            )
             columns = {
                 "query": np.repeat(np.arange(len(indices)), k),
                 "gallery": indices.ravel(),
@@ -54,13 +74,23 @@ def match(
             }
             ran = f" on {stats.backend}"
         else:
-            pairs = match_pairs(
-                queries, gallery, method, k=k, metric=metric,
-                backend=backend, max_bytes=max_bytes, n_threads=threads, progress=progress,
-            )  # fmt: skip
+            pairs = match_pairs(queries, gallery, method, k=k, metric=metric, progress=progress, **options, **control)
             columns = {"query": pairs.rows, "gallery": pairs.columns, "score": pairs.scores}
             ran = ""
     seconds = time.perf_counter() - start
-    with bar(f"writing {output.name}"):
-        write_table(output, columns)
-    typer.echo(f"{output}: {len(columns['query'])} matches by {metric}{ran} in {seconds:.2f} s")
+    told = f"{output}: {len(columns['query'])} matches by {metric}{ran} in {seconds:.2f} s"
+    if report is None:
+        with bar(f"writing {output.name}"):
+            write_table(output, columns)
+        typer.echo(told)
+        return
+    scores = columns["score"] if "score" in columns else scores_of(columns["distance"].copy(), metric)
+    with bar(f"writing {report.name}"):
+        title = f"{a.name} against {b.name}: {method} by {metric}"
+        made = page_of(Matches(columns["query"], columns["gallery"], scores), title=title, **shown)
+        with atomic(report) as file:
+            file.write(made.html)
+            file.flush()
+            os.fsync(file.fileno())  # a full disk is met before the table appears: neither file without the other
+            write_table(output, columns)
+    typer.echo(f"{told}\n{report}: {made.told}")
