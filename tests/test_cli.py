@@ -115,7 +115,15 @@ def test_transfer(capsys, method):
     assert cli.main(["transfer", "fit", "a.npy", "half.npy", "-o", "map.npz", *chosen]) == 0
     options = {"regularization": 0.5} if method == "ridge" else {}
     expected = cmf.fit_transfer(SOURCE, TARGET[:20, :5], method, **options)
-    assert f"relative error {expected.training_residual:.4f} on 20 training pairs" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"relative error {expected.training_residual:.4f} on 20 training pairs" in told
+    assert f"method={expected.method!r}" in told
+    if method == "auto":
+        ranks = {entry["method"]: [] for entry in expected.details["scores"]}
+        for entry in expected.details["scores"]:
+            ranks[entry["method"]].append(entry["mrr"])
+        assert f"\n{expected.details['verdict']}; mean reciprocal rank on pairs left out: " in told
+        assert all(f"{name} {max(found):.4f}" in told for name, found in ranks.items())
     np.testing.assert_array_equal(cmf.TransferMap.load("map.npz").M, expected.M)
     for path in ("out.npy", "out.csv"):
         assert cli.main(["transfer", "apply", "map.npz", "a.npy", "-o", path]) == 0

@@ -134,6 +134,10 @@ def test_what_is_left_out_is_told():
     assert long[0] == "x" * 2000 + "…"
 
 
+def test_texts_that_are_no_unicode():
+    assert parsed(page_of(MATCHES, Items(text=["\ud800a"] * 4))).inside("p", "text")[0] == "?a"
+
+
 def test_no_matches_at_all():
     page = page_of(cmf.Matches(*np.zeros((3, 0), np.int64)), pairs=PAIRS)
     assert page.told == "0 queries with their matches; 0 of all 0 queries hit."
@@ -345,6 +349,11 @@ BAD = {
         lambda: Items(text=["a"], image=[]),
         "text, image and audio must be of one length, at least one of them, got",
     ),
+    "text": (lambda: Items(text="abc"), "text must be a sequence with a value for each row, got 'abc'"),
+    "image": (lambda: Items(image=3), "image must be a sequence with a value for each row, got 3"),
+    "fast": (lambda: Items(text=["a"], rate=10**10), "rate must be at most 384000 samples per second, got 10000000000"),
+    "no-items": (lambda: page_of(MATCHES, ["a"]), "queries must be Items or None, got ['a']"),
+    "no-matches": (lambda: page_of([1, 2]), "matches must be Matches, as match gives them, got [1, 2]"),
     "rate": (lambda: Items(text=["a"], rate=0), "rate must be at least 1, got 0"),
     "items": (
         lambda: page_of(LARGE, Items(text=["a"])),
@@ -422,16 +431,44 @@ def dumped(browser, path, state, profile):
     return done.stdout
 
 
+PLANTED = "<script>document.title = 'taken'</script>"
+KEYS = """<script>
+const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+const seen = [];
+for (const key of ["j", "j", "j", "k", "m", "j", "d", "/"]) { press(key); seen.push(document.activeElement.id); }
+const end = [document.activeElement.name, document.documentElement.dataset.theme, location.hash];
+document.title = [...seen, ...end].join(" ");
+</script>"""
+
+
+def described_page():
+    found = page_of(MATCHES, Items(text=HOSTILE, image=RED), Items(text=HOSTILE, audio=NOISE), pairs=PAIRS)
+    return found.html.decode()
+
+
 def test_in_a_browser(browser, tmp_path):
     path = tmp_path / "page.html"
-    write_report(path, MATCHES, Items(text=HOSTILE, image=RED), Items(text=HOSTILE, audio=NOISE), pairs=PAIRS)
-    text = dumped(browser, path, "misses=1&sort=low", tmp_path / "profile")
-    found = Parsed(text)
+    path.write_text(described_page().replace("</body>", f"{PLANTED}</body>"), encoding="utf-8")
+    found = Parsed(dumped(browser, path, "misses=1&sort=low", tmp_path / "profile"))
     assert found.tags[0][1]["data-ready"] == "1"  # the script ran to its end under the page's own policy
-    assert found.inside("title") == ["Matches"]  # what the texts tried did not happen
+    assert found.inside("title") == ["Matches"]  # neither the texts nor what was planted ran
     assert [(card["data-row"], "hidden" in card) for card in found.all("article")] == [
         ("3", False), ("1", False), ("0", True),
     ]  # fmt: skip
     assert "2 of 3 queries on this page" in found.inside("p")
     assert all(one["src"].startswith("data:image/png;base64,") for one in found.all("img"))
     assert all(one["src"].startswith("data:audio/wav;base64,") for one in found.all("audio"))
+
+
+def test_keys_in_a_browser(browser, tmp_path):
+    """The policy is taken out, so that the test may press keys: what is planted then does run."""
+    path, text = tmp_path / "page.html", described_page()
+    text = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", text).replace("</body>", f"{KEYS}</body>")
+    path.write_text(text, encoding="utf-8")
+    (title,) = Parsed(dumped(browser, path, "", tmp_path / "profile")).inside("title")
+    first, second, third = (f"query-{row}" for row in (0, 1, 3))
+    walked = [first, second, third, second, second, third, third, ""]
+    theme = title.split(" ")[-2]
+    assert title.split(" ")[:-3] == walked
+    assert title.split(" ")[-3:] == ["search", theme, "#misses=1"]
+    assert theme in ("light", "dark")

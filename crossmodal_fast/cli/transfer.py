@@ -1,5 +1,6 @@
 """`crossmodal-fast transfer fit` and `transfer apply`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +48,17 @@ def fit(
         found = fit_transfer(source, target, method, **options)
     found.save(output)
     typer.echo(f"{output}: {found!r}, relative error {found.training_residual:.4f} on {len(source)} training pairs")
+    if method == "auto":
+        typer.echo(_contest(found.details))
+
+
+def _contest(details: Mapping[str, Any]) -> str:
+    """What `auto` decided, and the best mean reciprocal rank of each method."""
+    best: dict[str, float] = {}
+    for tried in details["scores"]:
+        best[tried["method"]] = max(tried["mrr"], best.get(tried["method"], 0.0))
+    told = ", ".join(f"{name} {value:.4f}" for name, value in sorted(best.items(), key=lambda one: -one[1]))
+    return f"{details['verdict']}; mean reciprocal rank on pairs left out: {told}"
 
 
 def apply(

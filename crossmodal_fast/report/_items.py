@@ -13,6 +13,7 @@ from ..files import FileError, check_input
 from ..files._npy import read_columns
 
 KINDS = ("text", "image", "audio")
+HIGHEST_RATE = 384_000  # of what is recorded anywhere
 RATE = 16_000  # samples per second of a sound that is an array, where none is told
 
 
@@ -51,10 +52,15 @@ class Items:
     folder: Path | None = None
 
     def __post_init__(self) -> None:
+        for name in KINDS:
+            part = getattr(self, name)
+            if part is not None and (isinstance(part, str) or not hasattr(part, "__len__")):
+                raise TypeError(f"{name} must be a sequence with a value for each row, got {brief(part)}")
         lengths = {name: len(part) for name in KINDS if (part := getattr(self, name)) is not None}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"text, image and audio must be of one length, at least one of them, got {lengths}")
-        whole("rate", self.rate)
+        if whole("rate", self.rate) > HIGHEST_RATE:
+            raise ValueError(f"rate must be at most {HIGHEST_RATE} samples per second, got {self.rate}")
 
     def __len__(self) -> int:
         return next(len(part) for name in KINDS if (part := getattr(self, name)) is not None)

@@ -109,7 +109,15 @@ def _picture_of_file(path: Path) -> tuple[bytes, str]:
                 small.thumbnail((SIDE, SIDE))
                 clear = small.has_transparency_data
                 small = small.convert("RGBA" if clear else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        SyntaxError,
+        struct.error,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
         told = " ".join(str(error).split())[:160]
         raise FileError(
             f"'{path}' must be a picture that can be read, got other or damaged content ({told})"

@@ -139,6 +139,8 @@ def page_of(
     whole("shown", shown)
     found = _checked(matches)
     for name, side, numbers in (("queries", queries, found.rows), ("gallery", gallery, found.columns)):
+        if side is not None and not isinstance(side, Items):
+            raise TypeError(f"{name} must be Items or None, got {brief(side)}")
         if side is not None and numbers.size and numbers.max() >= len(side):
             raise ValueError(
                 f"{name} must have a row for each match, got {len(side)} and a match of row {numbers.max()}"
@@ -153,10 +155,12 @@ def page_of(
         )
     ]
     told = _told(found, starts, truth, media, rows, shown)
-    return Page(_inlined(title, told, cards, media, truth.matches is not None).encode(), told)
+    return Page(_inlined(title, told, cards, media, truth.matches is not None).encode(errors="replace"), told)
 
 
 def _checked(matches: Matches) -> Matches:
+    if not isinstance(matches, Matches):
+        raise TypeError(f"matches must be Matches, as match gives them, got {brief(matches)}")
     rows, columns = (array_of(f"matches.{name}", getattr(matches, name)) for name in ("rows", "columns"))
     scores = numbers_of("matches.scores", matches.scores)
     for name, part in (("rows", rows), ("columns", columns)):

@@ -8,7 +8,8 @@
   for (const part of document.querySelectorAll("[data-media]")) part.src = media[part.dataset.media];
 
   const queries = [...document.querySelectorAll(".query")];
-  const words = new Map(queries.map((query) => [query, query.textContent.toLowerCase()]));
+  const told = (query) => [...query.querySelectorAll("h2, .text")].map((part) => part.textContent).join("\n");
+  const words = new Map(queries.map((query) => [query, told(query).toLowerCase()]));
   const row = (query) => Number(query.dataset.row);
   const score = (query) => Number(query.dataset.score);
   const orders = {
