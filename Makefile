@@ -45,7 +45,7 @@ bench-full: $(VENV)/installed-bench  ## the cross product of all sizes, many hou
 	$(BIN)/python benchmarks/report.py
 
 clean:  ## remove .venv and all that the other commands wrote
-	rm -rf $(VENV) build dist demo-output *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks
+	rm -rf $(VENV) build dist demo-output example-output *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One file per installed extra. It is written last, so an interrupted installation is done again. An extra that

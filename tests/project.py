@@ -5,7 +5,13 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MADE_BY_COMMANDS = {"build", "demo-output", "dist", "__pycache__"}  # for trees without git, such as an unpacked sdist
+MADE_BY_COMMANDS = {
+    "build",
+    "demo-output",
+    "dist",
+    "example-output",
+    "__pycache__",
+}  # for trees without git, such as an unpacked sdist
 
 
 def project_files() -> list[Path]:
