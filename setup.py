@@ -23,6 +23,7 @@ EXTRAS = {
     "dask": ["dask[array,distributed]>=2024.8"],
     "sklearn": ["scikit-learn>=1.5"],
     "torch": ["torch>=2.4"],
+    "encoders": ["torch>=2.4", "transformers>=4.45", "sentence-transformers>=3.1"],
     "bf16": ["ml_dtypes>=0.5"],
     "docs": ["sphinx>=8", "numpydoc>=1.8", "myst-parser>=4"],
 }

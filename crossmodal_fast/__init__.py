@@ -11,7 +11,7 @@ from ._search import LogSums, SearchStats, TopK, Within
 from ._warmup import warmup
 
 if TYPE_CHECKING:
-    from . import evaluate, fitting, fusion, preprocess
+    from . import encoders, evaluate, fitting, fusion, preprocess
     from .diagnosis import Diagnosis, diagnose
     from .fitting import TransferMap, fit_transfer
     from .matching import Assignment, Matches, Plan, SegmentMatches, match, match_segments
@@ -37,6 +37,7 @@ __all__ = [
     "config",
     "config_context",
     "diagnose",
+    "encoders",
     "evaluate",
     "fit_transfer",
     "fitting",
@@ -59,6 +60,7 @@ __all__ = [
 # Imported when first named: with them the import took 0.35 s of a core (beside other work), without 0.12.
 TOOLKIT = {
     "diagnosis": ("Diagnosis", "diagnose"),
+    "encoders": (),
     "evaluate": (),
     "fitting": ("TransferMap", "fit_transfer"),
     "fusion": (),

@@ -15,8 +15,8 @@ PUBLIC = {
     "similarity", "topk", "topk_both", "transfer", "use_backend", "warmup", "within",
 }  # fmt: skip
 HEAVY = {
-    "cupy", "dask", "jax", "llvmlite", "matplotlib", "ml_dtypes", "numba", "pandas", "pyarrow", "rich", "safetensors",
-    "scipy", "sklearn", "tensorflow", "torch", "typer",
+    "cupy", "dask", "jax", "keras", "llvmlite", "matplotlib", "ml_dtypes", "numba", "pandas", "pyarrow", "rich",
+    "safetensors", "scipy", "sentence_transformers", "sklearn", "tensorflow", "torch", "transformers", "typer",
 }  # fmt: skip
 IMPORT_SECONDS = 0.25  # on top of numpy; processor time, so that a busy machine does not count
 
