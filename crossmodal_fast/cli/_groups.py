@@ -29,7 +29,7 @@ def with_group(argument: str, added: Mapping[str, tuple[Any, Any]]) -> Callable[
             for name, (kind, option) in added.items()
         ]
         signature = inspect.Signature([*(part for part in own if part.name != argument), *more])
-        extended.__signature__ = signature  # type: ignore[attr-defined]
+        extended.__signature__ = signature  # type: ignore[attr-defined]  # typer reads it
         extended.__annotations__ = {name: part.annotation for name, part in signature.parameters.items()}
         return extended
 

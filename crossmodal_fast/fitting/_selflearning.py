@@ -49,6 +49,11 @@ def prepared(name: str, value: ArrayLike, most: int, center: bool) -> Side:
     return Side(np.asarray(rows, np.float64), mean)
 
 
+def both_prepared(A: ArrayLike, B: ArrayLike, most_rows: int, center: bool) -> tuple[Side, Side]:
+    most, center = whole("most_rows", most_rows), flag("center", center)
+    return prepared("A", A, most, center), prepared("B", B, most, center)
+
+
 def learned(X: Float64, Y: Float64, W: Float64, random: np.random.Generator, keep: float, neighbours: int) -> Learned:
     """Induce and fit in turns from W, until the mean cosine of the induced pairs gains no more.
 
@@ -102,10 +107,7 @@ def self_learning(
     seed: int = 0,
 ) -> TransferMap:
     """Artetxe, Labaka and Agirre 2018, from a seed dictionary, with an orthogonal map."""
-    source, target = (
-        prepared(name, rows, whole("most_rows", most_rows), flag("center", center))
-        for name, rows in (("A", A), ("B", B))
-    )
+    source, target = both_prepared(A, B, most_rows, center)
     keep, neighbours = number("keep", keep, most=1.0), whole("neighbours", neighbours)
     if not keep:
         raise ValueError("keep must be above 0, got 0")

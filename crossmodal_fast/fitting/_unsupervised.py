@@ -4,12 +4,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import whole
-from .._validate import flag
 from ..preprocess import BLOCK_BYTES
 from ._dictionary import NEIGHBOURS, induced
 from ._map import TransferMap
 from ._procrustes import rotation
-from ._selflearning import MOST_ROWS, learned, map_from, prepared
+from ._selflearning import MOST_ROWS, both_prepared, learned, map_from
 
 Float64 = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -35,10 +34,7 @@ def unsupervised(
     seed: int = 0,
 ) -> TransferMap:
     """Mini-vec2vec (arXiv 2510.02348) and VecMap's start; self-learning from the one with the most alike pairs."""
-    source, target = (
-        prepared(name, rows, whole("most_rows", most_rows), flag("center", center))
-        for name, rows in (("A", A), ("B", B))
-    )
+    source, target = both_prepared(A, B, most_rows, center)
     X, Y = source.rows, target.rows
     clusters, runs = whole("clusters", clusters), whole("runs", runs)
     neighbours = min(whole("neighbours", neighbours), len(Y))

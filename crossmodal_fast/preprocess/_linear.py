@@ -19,6 +19,7 @@ class Directed(Gathering):
     _correlation = False
 
     def _learn(self, found: Spectrum) -> None:
+        """Set what the step keeps of the principal directions; each step has its own."""
         raise NotImplementedError
 
     def _fit(self, rows: Array) -> None:

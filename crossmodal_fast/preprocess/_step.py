@@ -20,6 +20,7 @@ class Step:
         """Learn from `rows` (n, d)."""
 
     def _forward(self, block: Float64) -> Float64:
+        """Rows (b, d) -> (b, columns out); each step has its own."""
         raise NotImplementedError
 
     def _columns_out(self) -> int:
@@ -108,6 +109,7 @@ class Invertible(Step):
     """A step that can be undone."""
 
     def _backward(self, block: Float64) -> Float64:
+        """Rows (b, columns out) -> (b, d); each step has its own."""
         raise NotImplementedError
 
     def _columns_given(self) -> int | None:

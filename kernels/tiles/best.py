@@ -15,6 +15,8 @@ WIDER = dict.fromkeys(("int6", "int7", "int8"), "int16")  # for queries whose ca
 PROMISING = 3  # candidates for each of the k best from where on those with the largest bounds are valued first
 FEW = 4  # rows that canonical values settle sooner than the gallery is encoded again
 OWNED = 1 << 14  # candidates that one job settles: 16 owners a job took 1.3 to 1.8 times as long
+CANDIDATE_BYTES = 72  # of a candidate that is settled
+LEADER = 3  # candidates in whose room one raises a threshold
 # Candidates of an owner beyond 4 k: white noise leaves 220 of 100,000 rows in int8, 290 in int7 with raised thresholds,
 # 12 in int16 (k = 10, d = 768), sentences 236 of 108,000 in int6
 ROOM = {"int6": 3072, "int7": 3072, "int8": 1536} | dict.fromkeys(("int16", "float32", "float64"), 128)
@@ -69,7 +71,7 @@ class Best:
 
     def fixed(self):
         settled = OWNED + max(self.capacity, self.column_capacity)  # by a thread at a time
-        return len(self.search.y) * (self.k_columns * 16 + 1) + pool.threads() * settled * 48
+        return len(self.search.y) * (self.k_columns * 16 + 1) + pool.threads() * settled * CANDIDATE_BYTES
 
     def kernel(self, kind, machine):
         return (select.both_selector if self.owns_columns else select.selector)(kind, machine)
@@ -108,7 +110,7 @@ class Best:
             held = self.column_value[left:right], self.column_index[left:right]
             self.column_lost[left:right] |= self._settle([self.columns], y.odd, left, held)
         elif self.raises() and right < len(self.search.y):
-            jobs = _jobs(np.full(self.last - self.first, self.k))
+            jobs = _jobs(np.full(self.last - self.first, LEADER * self.k))
             pool.run([lambda owners=owners: self._raise(self.rows[0], owners) for owners in jobs])
 
     def raises(self):
