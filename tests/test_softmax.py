@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 import crossmodal_fast as cmf
 import judge
@@ -107,6 +108,23 @@ def test_rows_that_are_not_finite_touch_no_other(backend):
     assert np.isnan(columns).all()
     assert np.flatnonzero(np.isnan(rows)).tolist() == [4]
     np.testing.assert_allclose(np.delete(rows, 4), np.delete(clean.rows, 4), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_infinite_and_missing_scores_give_what_the_formula_gives(dtype, backend):
+    rng = np.random.default_rng(21)
+    scores = rng.standard_normal((150, 1100)).astype(dtype)  # several stripes and pieces of a row
+    for value, share in ((np.inf, 1e-3), (np.nan, 5e-4), (-np.inf, 0.02)):
+        scores[rng.random(scores.shape) < share] = value
+    scores[7], scores[:, 9] = -np.inf, np.inf
+    scores[7, 9] = -np.inf
+    found = cmf.logsumexp(scores, metric="precomputed", axis="both", backend=backend, check_finite=False)
+    for part, axis in zip(found, (1, 0), strict=True):
+        law = logsumexp(scores.astype(np.float64), axis=axis)
+        assert np.isposinf(law).any()
+        assert np.isnan(law).any()
+        assert np.isfinite(law).any() or axis == 1
+        np.testing.assert_allclose(part, law, rtol=1e-5)
 
 
 def test_massless_rows_are_infinitely_far(backend):

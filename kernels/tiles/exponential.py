@@ -102,6 +102,12 @@ def _rescaled(total, before, after):
 
 
 @part()
+def _endless(total, term):
+    """A sum with an infinite term, and one more: NaN stays."""
+    return np.nan if total != total or term != term else np.inf
+
+
+@part()
 def _added(terms, total):
     for c in range(terms.shape[0]):
         total[c] += terms[c]
@@ -148,6 +154,11 @@ def adder(name):
                     if row[c] != row[c]:
                         total[i] = np.nan
                 continue
+            if top == np.inf:
+                for c in range(right - left):
+                    total[i] = _endless(total[i], scale * row[c] + shift[c])
+                largest[i] = top
+                continue
             _below(row, scale, shift, top, terms)
             exp(terms)
             total[i] = _rescaled(total[i], largest[i], top) + _summed(terms)
@@ -165,9 +176,9 @@ def turned_adder(name):
     def add_columns(tile, left, right, scale, shift, largest, total):
         """Terms scale * tile[i, c] + shift[i] of columns left..right."""
         tile, shift, largest, total = borrowed(tile), borrowed(shift), borrowed(largest), borrowed(total)
-        terms, top = np.empty(right - left, real), np.empty(right - left)
+        terms, top, before = np.empty(right - left, real), np.empty(right - left), np.empty(right - left)
         for c in range(right - left):
-            top[c] = largest[c]
+            top[c], before[c] = largest[c], total[c]
         for i in range(tile.shape[0]):
             _raised(tile[i, left:right], scale, shift[i], top)
         for c in range(right - left):
@@ -178,5 +189,10 @@ def turned_adder(name):
             _below_each(tile[i, left:right], scale, shift[i], top, terms)
             exp(terms)
             _added(terms, total)
+        for c in range(right - left):
+            if largest[c] == np.inf:
+                total[c] = before[c]
+                for i in range(tile.shape[0]):
+                    total[c] = _endless(total[c], scale * tile[i, left + c] + shift[i])
 
     return add_columns
