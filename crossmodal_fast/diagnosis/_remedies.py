@@ -79,12 +79,10 @@ def _mean_shift(split: Split) -> Space:
 
 
 def with_csls(space: Space, split: Split) -> Space:
-    """CSLS as a bias: 2 s_ij - r_i - r_j orders as 1 - s_ij + r_i/2 + r_j/2. Conneau et al. 2018."""
-    from .._operations import topk_both
+    """Conneau et al. 2018."""
+    from ..matching import csls_bias
 
-    sides = topk_both(space.x, space.y, split.k, "cosine", dtype=np.float64, **split.control)
-    u, v = (np.mean(1 - np.asarray(side.distances), axis=1) / 2 for side in sides)
-    return space._replace(bias=(u, v))
+    return space._replace(bias=csls_bias(space.x, space.y, split.k, **split.control))
 
 
 def _csls(split: Split) -> Space:

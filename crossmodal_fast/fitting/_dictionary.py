@@ -47,11 +47,10 @@ def induced(X: ArrayLike, Y: ArrayLike, neighbours: int = NEIGHBOURS) -> Diction
     array([1, 0])
     """
     from .._operations import topk_both
+    from ..matching import csls_bias
 
     X, Y = rows_of("X", X), rows_of("Y", Y)
-    k = min(whole("neighbours", neighbours), len(X), len(Y))
-    density = [1 - found.distances.astype(np.float64).mean(axis=1) for found in topk_both(X, Y, k, "cosine")]
-    best = topk_both(X, Y, 1, "cosine", bias=(density[0] / 2, density[1] / 2))
+    best = topk_both(X, Y, 1, "cosine", bias=csls_bias(X, Y, whole("neighbours", neighbours)))
     columns, rows = (found.indices[:, 0] for found in best)
     pairs = np.unique(np.concatenate([np.arange(len(X)) * len(Y) + columns, rows * len(Y) + np.arange(len(Y))]))
     rows, columns = np.divmod(pairs, len(Y))

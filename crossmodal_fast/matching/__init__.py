@@ -1,6 +1,7 @@
 """Matching two modalities: one function, a table of methods."""
 
 from ._assignment import Assignment
+from ._hubness import csls_bias
 from ._match import METHODS, match
 from ._results import Indices, Matches
 from ._segments import SegmentMatches, match_segments
@@ -14,6 +15,7 @@ __all__ = [
     "Matches",
     "Plan",
     "SegmentMatches",
+    "csls_bias",
     "match",
     "match_segments",
     "scores_of",

@@ -7,13 +7,15 @@
 All but the ratio are biases u_i + v_j: one pass finds the means, another the pairs, and nothing (m, n) is stored.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import number, one_of, whole
 from ._neighbours import Sides, checked, chosen, retrieved, scaled
 from ._results import Best, Float64, Indices, Matches
-from ._sources import Source
+from ._sources import Source, source_of
 
 MARGINS = ("absolute", "distance", "ratio")
 
@@ -31,12 +33,23 @@ def nearest(source: Source, neighbours: int) -> Sides:
     return Sides(*source.by_both((min(neighbours, n), min(neighbours, m))))
 
 
+def densities(source: Source, neighbours: int) -> tuple[Float64, Float64]:
+    """r_i (m,) and r_j (n,)."""
+    near = nearest(source, neighbours)
+    return means(near.rows), means(near.columns)
+
+
+def csls_bias(X: ArrayLike, Y: ArrayLike, neighbours: int, **control: Any) -> tuple[Float64, Float64]:
+    """u (m,) and v (n,), added to the cosine distances of X (m, d) and Y (n, d): their order is that of CSLS then."""
+    r, c = densities(source_of(X, Y, "cosine", control, of_none=False), neighbours)
+    return r / 2, c / 2
+
+
 def csls(source: Source, *, k: int = 1, neighbours: int = 10, retrieval: str = "forward") -> Matches:
     """Cross-domain similarity local scaling."""
     checked(source, k, retrieval)
-    near = nearest(source, whole("neighbours", neighbours))
-    bias = -means(near.rows) / 2, -means(near.columns) / 2
-    return scaled(retrieved(source, k, retrieval, bias), 2.0)
+    r, c = densities(source, whole("neighbours", neighbours))
+    return scaled(retrieved(source, k, retrieval, (-r / 2, -c / 2)), 2.0)
 
 
 def margin(
