@@ -16,9 +16,9 @@ def raised(monkeypatch):
     """Rows whose thresholds were raised, counted while small blocks come first."""
     counts, plain = [], best.Best._raise
 
-    def counted(keeper, lists, owners):
+    def counted(keeper, lists, owners, *more):
         before = lists.least[owners].copy()
-        plain(keeper, lists, owners)
+        plain(keeper, lists, owners, *more)
         assert (lists.least[owners] >= before).all()
         wanting = lists.least[owners] < np.inf
         np.testing.assert_array_equal(lists.least[owners][wanting], lists.lows[owners, 0][wanting])

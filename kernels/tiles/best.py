@@ -14,7 +14,7 @@ from .engine import cuts
 WIDER = dict.fromkeys(("int6", "int7", "int8"), "int16")  # for queries whose candidates the codes do not tell apart
 PROMISING = 3  # candidates for each of the k best from where on those with the largest bounds are valued first
 FEW = 4  # rows that canonical values settle sooner than the gallery is encoded again
-OWNED = 1 << 14  # candidates that one job settles: 16 owners a job took 1.3 to 1.8 times as long
+OWNED = 1 << 13  # candidates that one job settles: 16 owners a job took 1.3 to 1.8 times as long as 2**14 candidates
 CANDIDATE_BYTES = 72  # of a candidate that is settled
 LEADER = 3  # candidates in whose room one raises a threshold
 # Candidates of an owner beyond 4 k: white noise leaves 220 of 100,000 rows in int8, 290 in int7 with raised thresholds,
@@ -28,15 +28,14 @@ def empty(owners, k):
 
 
 def _left(lists, floor, start, first):
-    """owner, partner, upper bound of the candidates that reach the floors of the owners from `start` on."""
+    """owner, partner of the candidates that reach the floors of the owners from `start` on."""
     rows = slice(start, start + len(floor))
     size = sum(int(np.maximum(part.count[rows], 0).sum()) for part in lists)
-    owner, partner = np.empty(size, np.int64), np.empty(size, np.int64)
-    high, size = np.empty(size, lists[0].high.dtype), 0
+    (owner, partner), size = np.empty((2, size), np.int64), 0
     for part in lists:
-        size += select.survivors(part.high[rows], part.where[rows], part.count[rows], floor, first + start,
-                                 owner[size:], partner[size:], high[size:])  # fmt: skip
-    return owner[:size], partner[:size], high[:size]
+        reach = part.high[rows], part.where[rows], part.count[rows], floor, first + start
+        size += select.survivors(*reach, owner[size:], partner[size:])
+    return owner[:size], partner[:size]
 
 
 def _jobs(sizes):
@@ -110,28 +109,33 @@ class Best:
             held = self.column_value[left:right], self.column_index[left:right]
             self.column_lost[left:right] |= self._settle([self.columns], y.odd, left, held)
         elif self.raises() and right < len(self.search.y):
-            jobs = _jobs(np.full(self.last - self.first, LEADER * self.k))
-            pool.run([lambda owners=owners: self._raise(self.rows[0], owners) for owners in jobs])
+            lists, jobs = self.rows[0], _jobs(np.full(self.last - self.first, LEADER * self.k))
+            pool.run([lambda owners=owners: self._raise(lists, owners, lists.least[owners]) for owners in jobs])
 
     def raises(self):
         """Whether canonical values between blocks of the gallery raise thresholds: of rows with one list."""
         pays = self.search.precision in cost.RAISED and cost.raises(len(self.search.y), self.k)
         return pays and not self.owns_columns and len(self.rows) == 1
 
-    def _raise(self, lists, owners):
+    def _raise(self, lists, owners, floor, results=None):
         """Thresholds of owners from canonical values of the k candidates with the largest bounds.
 
-        They are a margin above lower bounds. In int6, 2000 x 108,000 sentences then take 0.7 to 0.85 of the CPU time,
-        2000 x 100,000 normal rows (d = 256) 0.8, and none of these is given up where all were. int8 lost 5 to 10 %: its
-        margins strike enough by themselves.
+        With results these candidates are done: they join the results and leave the list.
+
+        The thresholds are a margin above lower bounds. In int6, 2000 x 108,000 sentences then take 0.7 to 0.85 of the
+        CPU time, 2000 x 100,000 normal rows (d = 256) 0.8, and none of these is given up where all were. int8 lost 5 to
+        10 %: its margins strike enough by themselves.
         """
         count, k = lists.count[owners], lists.lows.shape[1]
         partner = np.empty((len(count), k), np.int64)
         heap = np.empty((1, k), lists.high.dtype)
-        select.leaders(lists.high[owners], lists.where[owners], count, heap, partner)
+        taken_out = results is not None
+        select.leaders(lists.high[owners], lists.where[owners], count, floor, heap, partner, taken_out)
         (owner, slot), first = np.nonzero(partner >= 0), self.first + owners.start
         found = value, _ = empty(len(count), k)
         self._valued(first + owner, partner[owner, slot], False, first, found)
+        if taken_out:
+            merge.rows(*found, *(part[owners] for part in results))
         lows, _ = self.x.keys(np.repeat(np.arange(owners.start, owners.stop), k), value[:, ::-1].ravel())
         lows = lows.reshape(value.shape)
         higher = lows[:, 0] > lists.least[owners]  # not of rows that want no more
@@ -227,16 +231,15 @@ class Best:
             return floor
 
         def job(owners):
-            start = owners.start
-            owner, partner, high = _left(lists, floors(owners), start, first)
+            floor = floors(owners)
+            owner, partner = _left(lists, floor, owners.start, first)
+            if not turned and len(owner) >= PROMISING * self.k * len(floor):
+                for part in lists:
+                    self._raise(part, owners, floor, results)
+                owner, partner = _left(lists, floors(owners), owners.start, first)
             if len(lists) > 1:
                 order = np.argsort(owner, kind="stable")
-                owner, partner, high = owner[order], partner[order], high[order]
-            if not turned and len(owner) >= PROMISING * self.k * (owners.stop - start):
-                for part in lists:
-                    self._raise(part, owners)
-                reach = high >= floors(owners)[owner - first - start]
-                owner, partner = owner[reach], partner[reach]
+                owner, partner = owner[order], partner[order]
             self._valued(owner, partner, turned, first, results)
 
         sizes = sum(np.maximum(part.count[:count], 0) for part in lists)

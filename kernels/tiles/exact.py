@@ -140,8 +140,7 @@ def _near_best(search, owners, partners, value_ok, index_ok):
             y, positions = values.rows(1, partners[block]), (owners[own], partners[block])
             values.visit("offered", x, y, positions, (tuple(found),))
         row, column = np.empty((2, int(np.maximum(found.count, 0).sum())), np.int64)
-        floor, high = found.least, np.empty(len(row))
-        size = survivors(found.high, found.where, found.count, floor, 0, row, column, high)
+        size = survivors(found.high, found.where, found.count, found.least, 0, row, column)
         row, column = own[row[:size]], column[:size]
         value = pairs(search, owners[row], column)
         search.counted(owners[row])

@@ -151,28 +151,33 @@ def both_selector(kind, machine, mirrored=False):
 
 
 @kernel()
-def survivors(high, where, count, floor, first_row, owner_p, partner_p, high_p):
+def survivors(high, where, count, floor, first_row, owner_p, partner_p):
     """Write the candidates that reach their owner's floor; returns how many. Owners given up have none."""
     size = 0
     for i in range(floor.shape[0]):
         for slot in range(count[i]):
             if high[i, slot] >= floor[i]:
-                owner_p[size], partner_p[size], high_p[size] = first_row + i, where[i, slot], high[i, slot]
+                owner_p[size], partner_p[size] = first_row + i, where[i, slot]
                 size += 1
     return size
 
 
 @kernel()
-def leaders(high, where, count, heap, partner_ok):
-    """Write the candidates with the k largest upper bounds of each owner, -1 where it has no more; heap (1, k)."""
+def leaders(high, where, count, floor, heap, partner_ok, taken_out):
+    """Write the candidates with the k largest upper bounds of each owner, -1 where no more reach its floor.
+
+    heap (1, k). Those that are taken out reach no floor any more.
+    """
     for i in range(count.shape[0]):
         heap[:] = -np.inf
         for slot in range(count[i]):
-            if high[i, slot] > heap[0, 0]:
+            if high[i, slot] >= floor[i] and high[i, slot] > heap[0, 0]:
                 raise_smallest(heap, 0, high[i, slot])
         taken = 0
         for slot in range(count[i]):
-            if high[i, slot] >= heap[0, 0] and taken < partner_ok.shape[1]:
+            if high[i, slot] >= floor[i] and high[i, slot] >= heap[0, 0] and taken < partner_ok.shape[1]:
                 partner_ok[i, taken] = where[i, slot]
                 taken += 1
+                if taken_out:
+                    high[i, slot] = np.nan
         partner_ok[i, taken:] = -1
