@@ -13,21 +13,25 @@ sentences (2000 x 108,000 x 384) int6's own margin keeps 53 % of the tiles at P 
 from . import probe, simd
 
 PEAK = 4.4e10  # multiply-adds a second of one core in float32: AVX2 on Zen 3
-VALUE, SETTLE = 5e-7, 2e-10  # seconds of a candidate, and of each of its features (2-core Zen 3, rows from memory)
-RAISE, RAISES = 6e-6, 4  # seconds of a query whose threshold is raised, and how often it is
+# Set so that the choice is the faster in pairs on a 2-core Zen 3, k = 10. Wall time of int7 beside int16: 0.95 at
+# 2,000 x 100,000 x 768 normal rows, 1.04 at 256, 1.23 at 10,000 x 100,000 x 64; beside int6: 0.91 for 2,000 x 108,000
+# sentences
+VALUE, SETTLE = 3e-7, 1e-10  # seconds of a candidate, and of each of its features
+RAISE, RAISES = 2.5e-5, 4  # seconds of a query whose threshold is raised, also waiting for others; how often it is
 TILE, OFFER, RISING = 1.5e-7, 1.5e-8, 4  # sentences in int6: 236 were left, 864 offered, in a third of the tiles
-RATES = {  # of the register tiles, in units of float32; measured on AVX2, elsewhere what the instructions give
+RATES = {  # of the register tiles, in units of float32; measured on AVX2 (int6: 2.63 from L1, less in a search),
+    # elsewhere what the instructions give
     "avx512vnni": {"int8": 3.5, "int16": 1.9},
     "avx512": {"int6": 2.7, "int7": 2.3, "int8": 1.2, "int16": 1.5},
     "avxvnni": {"int8": 3.5, "int16": 1.9},
-    "avx2": {"int6": 2.7, "int7": 2.3, "int8": 1.27, "int16": 1.57},
+    "avx2": {"int6": 2.5, "int7": 2.26, "int8": 1.27, "int16": 1.57},
     "neon": {"int8": 3.5, "int16": 0.8},
     "portable": {"int8": 0.5, "int16": 0.8},
 }
 SPREAD = {"int8": 3.2e-7, "int16": 1.6e-9}  # share of the gallery beyond the k best that white noise leaves, at d = 1;
 # two points, k = 10: in int8 146 of 20,000 rows are left at d = 768 and 29 of 100,000 at d = 64, in int16 10.7 and 10.1
 PROBED = 1 << 32  # multiply-adds from where on a look at the rows is lost in the search
-DOUBT = 2  # the look saw 533 of 108,000 sentences left and 167 of 100,000 normal rows (d = 64); it was 236 and 360
+DOUBT = 1.5  # the look saw 533 of 108,000 sentences left and 167 of 100,000 normal rows (d = 64); it was 236 and 360
 RAISED = ("int6", "int7")  # codes with margins so wide that thresholds from canonical values pay (best.py)
 FEW_VALUES = 1024  # rows for each of the k best: three times k values then cost 7 % of the sweep, and spare 15
 MOST = {"int6": 1536, "int7": 1536, "int8": 1024}  # of them in doubt: lists have room for about twice as many
