@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cases import SOME_QUERIES, arrays
-from crossmodal_fast.kernels.tiles import canonical, lanes, merge, metrics
+from crossmodal_fast.kernels.tiles import canonical, lanes, memory, merge, metrics
 from crossmodal_fast.kernels.tiles.jit import address_of
 from crossmodal_fast.kernels.tiles.rows import Rows
 from grids import naming
@@ -70,7 +70,7 @@ def test_every_width_of_vectors(bits, d):
     from numba import njit
 
     added = canonical.far(lanes.TERMS["square gap"], ("float32", "float64"), bits)
-    start, read = address_of, canonical.read
+    start, read = address_of, memory.number
 
     @njit
     def four(x, y, value):

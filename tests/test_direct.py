@@ -1,48 +1,20 @@
 """The direct SIMD loops: to the bit the canonical values of NumPy, or within the error that they state."""
 
 import warnings
-from functools import cache
 
 import numpy as np
 import pytest
 
 from cases import METRICS, SOME_QUERIES, arrays, metric_kwargs
-from crossmodal_fast.kernels.tiles import bits, direct, metrics, near, simd
-from crossmodal_fast.kernels.tiles.jit import kernel
+from crossmodal_fast.kernels.tiles import bits, blocks, direct, metrics, near, simd, tile
+from crossmodal_fast.kernels.tiles.jit import entry
 from crossmodal_fast.kernels.tiles.rows import Rows
 from grids import naming, thinned
 
-ROWS, COLUMNS = 6, 16  # of a tile
+ROWS, COLUMNS, UNTOUCHED = 6, 16, -7.0  # of a tile
 EXACT = tuple(name for name in METRICS if name not in ("minkowski", "jensenshannon"))
 WIDTHS = (128, 256, 512)  # LLVM splits what the CPU has not
 POWERS = (0.0625, 0.3, 0.5, 1.5, 2.5, 3.0, 7.0, 7.3, 8.5, 64.0)
-
-
-@cache
-def tiles(name, x_dtype, y_dtype, power=None, lane_bits=None):
-    """The kernel that visits all tiles of x and y; what the filler must not touch is NaN before and after."""
-    metric = metrics.metric(name, 1, {"p": power} if power else None)
-    fill = direct.filler(metric, x_dtype, y_dtype, lane_bits)
-
-    @kernel(direct.key(metric), x_dtype, y_dtype, str(lane_bits))
-    def visited(x, y, x_stat, y_stat, d, parameter, tile, value_mn):
-        for i in range(0, x.shape[0], ROWS):
-            for j in range(0, y.shape[0], COLUMNS):
-                rows = ROWS if x.shape[0] - i > ROWS else x.shape[0] - i
-                columns = COLUMNS if y.shape[0] - j > COLUMNS else y.shape[0] - j
-                for r in range(ROWS):
-                    for c in range(COLUMNS):
-                        tile[r, c] = -7.0
-                fill(x, y, x_stat, y_stat, i, j, rows, columns, d, parameter, tile)
-                for r in range(ROWS):
-                    for c in range(COLUMNS):
-                        if r < rows and c < columns:
-                            value_mn[i + r, j + c] = tile[r, c]
-                        elif tile[r, c] != -7.0:
-                            value_mn[0, 0] = -8.0
-        return 0
-
-    return visited
 
 
 def taken(rows):
@@ -60,12 +32,17 @@ def values(metric, x, y, lane_bits=None):
     assert left.flags.c_contiguous
     assert right.flags.c_contiguous
     parameter = near.parameter(metric) if near.covers(metric) else 0.0
-    power = parameter if metric.name == "minkowski" else None
-    visited = tiles(metric.name, left.dtype.name, right.dtype.name, power, lane_bits)
-    value = np.full((len(x), len(y)), -9.0)
-    visited(
-        left, right, x_stat, y_stat, x.shape[1], parameter, np.empty((ROWS, COLUMNS)), value
-    )  # fmt: skip
+    fill, held = direct.filler(metric, left.dtype.name, right.dtype.name, lane_bits), np.empty((ROWS, COLUMNS))
+    table = blocks.table(left, right, (x_stat, y_stat), x.shape[1], parameter, held)
+    value = np.empty((len(x), len(y)))
+    for i in range(0, len(x), ROWS):
+        for j in range(0, len(y), COLUMNS):
+            here = value[i : i + ROWS, j : j + COLUMNS]
+            held[:] = UNTOUCHED
+            fill(table.ctypes.data, i, j, *here.shape)
+            here[:] = held[: here.shape[0], : here.shape[1]]
+            assert (held[here.shape[0] :] == UNTOUCHED).all()
+            assert (held[:, here.shape[1] :] == UNTOUCHED).all()
     return value
 
 
@@ -141,10 +118,10 @@ def test_every_dtype_and_shape_of_tile(metric, kinds):
 def test_what_is_not_finite(metric, dtype):
     x, y = rows_of(9, 19, 1, dtype), rows_of(21, 19, 2, dtype)
     signs = (np.inf,) if metric in ("hellinger", "jensenshannon") else (np.inf, -np.inf)
-    for at, entry in enumerate((np.nan, *signs)):
-        x[2 * at, (3, 18)[at % 2]] = entry  # in a whole step and in the tail
-        y[3 * at + 1, 3] = entry
-        y[3 * at + 2] = entry
+    for at, number in enumerate((np.nan, *signs)):
+        x[2 * at, (3, 18)[at % 2]] = number  # in a whole step and in the tail
+        y[3 * at + 1, 3] = number
+        y[3 * at + 2] = number
     agree(metrics.metric(metric, 19, metric_kwargs(metric)), x, y)
 
 
@@ -252,7 +229,7 @@ def test_what_is_covered(name):
 def test_kernels_that_differ_have_other_keys():
     """Those of euclidean and sqeuclidean do not."""
     keys = {
-        direct.key(metrics.metric(name, 3, keywords))
+        filler_of(metrics.metric(name, 3, keywords))._cache.name
         for name, keywords in [
             *((n, None) for n in METRICS if n != "minkowski"),
             *(("minkowski", {"p": p}) for p in POWERS),
@@ -265,8 +242,12 @@ def test_kernels_that_differ_have_other_keys():
 def test_one_filler_for_all_calls(name):
     """Metrics with parameters are new objects in each call: none may bring a kernel of its own."""
     one, other = (metrics.metric(name, 9, metric_kwargs(name)) for _ in range(2))
-    reals = ("uint64",) * 2 if direct.packs(one, bool, bool) else ("float32",) * 2
-    assert direct.filler(one, *reals) is direct.filler(other, *reals)
+    assert filler_of(one) is filler_of(other)
+
+
+def filler_of(metric):
+    reals = ("uint64",) * 2 if direct.packs(metric, bool, bool) else ("float32",) * 2
+    return direct.filler(metric, *reals)
 
 
 # --------------------------------------------------------------------------------------------------------------- bits
@@ -304,12 +285,11 @@ def test_the_loop_is_packed_and_has_no_fma(name, wanted, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "crossmodal_fast.kernels.tiles.jit.folder", lambda: tmp_path
     )  # assembly is not kept with a kernel
-    tiles.cache_clear()
-    visited = tiles(name, "float32", "float32")
-    rows, stat = rows_of(5, 20, 0, np.float32), np.zeros(5)
-    visited(rows, rows, stat, stat, 20, 0.0, np.empty((ROWS, COLUMNS)), np.empty((5, 5)))
-    tiles.cache_clear()
-    text = visited.inspect_asm(visited.signatures[0])
+    tile.filler.cache_clear()
+    fill = direct.filler(metrics.metric(name, 20), "float32", "float32")
+    entry(fill, blocks.ARGUMENTS)
+    tile.filler.cache_clear()
+    text = fill.inspect_asm(fill.signatures[0])
     loop = max(loops(text), key=lambda lines: sum("vsubpd" in line for line in lines))
     for instruction in ("vcvtps2pd", "vsubpd", "vaddpd", wanted):
         assert any(instruction in line and "mm" in line for line in loop), instruction

@@ -15,12 +15,13 @@ Of both: metrics.py (canonical values, order, last rounding) and reference.py (t
 rows.py (rows of any store), finite.py, filters.py (masks, exclusions, biases; what is reported), results.py (pairs of
 `within`), prepared.py (a gallery between searches: encoded.py on NumPy, packed.py on Numba). Of exact.py: values.py
 (its blocks), visit.py (its tiles and epilogues), merge.py (the k best of an owner), and the loops that fill a tile:
-lanes.py (canonical sums in LLVM IR), tile.py, direct.py (all metrics without pow and log), bits.py (truth values),
-near.py on powers.py (values near those of minkowski and jensenshannon). Of all kernels on Numba: jit.py (compiled once
-a machine), pool.py (threads), simd.py (register tiles in LLVM IR). `pairwise` on Numba does not scan: expansion.py
-shares out rectangles, products.py finishes their tiles in registers, store.py says how accurate they are; distances.py
-is for metrics without products; rectangle.py does the same on NumPy. `softmax` adds such tiles to running sums:
-running.py on NumPy, exponential.py on Numba. `transfer` has mapper.py, and matrices.py on both.
+blocks.py (what they are given), lanes.py (canonical sums in LLVM IR), tile.py, direct.py (all metrics without pow and
+log), bits.py (truth values), near.py on powers.py (values near those of minkowski and jensenshannon). Of all kernels on
+Numba: jit.py (compiled once a machine), memory.py (numbers at an address), pool.py (threads), simd.py (register tiles
+in LLVM IR). `pairwise` on Numba does not scan: expansion.py shares out rectangles, products.py finishes their tiles in
+registers, store.py says how accurate they are; distances.py is for metrics without products; rectangle.py does the same
+on NumPy. `softmax` adds such tiles to running sums: running.py on NumPy, exponential.py on Numba. `transfer` has
+mapper.py, and matrices.py on both.
 
 **Key.** The GEMM family is ordered by a linear key, larger is nearer: K_ij = <x_i, y_j> - o_j (- p_i), with
 o = |y|^2 / 2 for L2, 0 for dot and cosine (unit rows), plus the bias. Scores are off by at most a margin of their own,

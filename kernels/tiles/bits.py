@@ -12,7 +12,9 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import part
+from .blocks import FEATURES, VALUE, WORDS, X_STAT, Y_STAT, X, Y, row
+from .jit import kernel, part
+from .memory import number, put, whole
 
 WORD = 64
 
@@ -32,7 +34,7 @@ def _ones(typing, word):
     def emit(context, builder, signature, given):
         return builder.ctpop(given[0])
 
-    return types.uint64(types.uint64), emit
+    return types.int64(types.int64), emit
 
 
 @part()
@@ -51,14 +53,16 @@ def filler(name):
     """`tile.filler` for words."""
     ending = {"hamming": _hamming, "jaccard": _jaccard}[name]
 
-    @part()
-    def fill(x, y, x_stat, y_stat, i, j, rows, columns, d, parameter, value_rc):
-        words = x.shape[1]
+    @kernel(name)
+    def fill(table, i, j, rows, columns):
+        words, d = whole(table, WORDS), whole(table, FEATURES)
         for r in range(rows):
+            x, x_ones = row(table, X, i + r), number(whole(table, X_STAT), i + r)
             for c in range(columns):
-                count = np.uint64(0)
+                y, count = row(table, Y, j + c), 0
                 for at in range(words):
-                    count += _ones(x[i + r, at] ^ y[j + c, at])
-                value_rc[r, c] = ending(np.float64(np.int64(count)), x_stat[i + r], y_stat[j + c], d)
+                    count += _ones(whole(x, at) ^ whole(y, at))
+                value = ending(np.float64(count), x_ones, number(whole(table, Y_STAT), j + c), d)
+                put(row(table, VALUE, r), c, value)
 
     return fill

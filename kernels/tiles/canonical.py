@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 
 from .jit import address_of, borrowed, kernel, part
 from .lanes import DOUBLE, INT64, TERMS, Sums
+from .memory import number
 
 COLUMNS = 4  # of y that `valuer` reads at a time
 
@@ -42,16 +43,6 @@ def far(term, elements, bits=None):
     return intrinsic(added)
 
 
-@intrinsic
-def read(typing, address, at):
-    """Double number `at` of an address."""
-
-    def emit(context, builder, signature, given):
-        return builder.load(builder.gep(builder.inttoptr(given[0], DOUBLE.as_pointer()), [given[1]]))
-
-    return types.float64(types.int64, types.int64), emit
-
-
 @part()
 def _cosine(product, x_square, y_square):
     """1 - product / root of both squares, clipped as `metrics` does: NaN stays NaN, a zero row is at 1 from all."""
@@ -77,7 +68,7 @@ def _copier(real, centred):
         tops = magnitude(d, table[0], address_of(table))
         for c in range(count):
             row, out = y[j_c[c]], room[c]
-            up = -math.frexp(read(tops, c))[1]
+            up = -math.frexp(number(tops, c))[1]
             most = 1000 if up > 1000 else up  # 2^1073 is no float64
             factor, beyond = math.ldexp(1.0, most), math.ldexp(1.0, up - most)
             for feature in range(d):
@@ -87,7 +78,7 @@ def _copier(real, centred):
         if centred:
             sums = total(d, table[0], address_of(table))
             for c in range(count):
-                mean, out = read(sums, c) / d, room[c]
+                mean, out = number(sums, c) / d, room[c]
                 at = 1
                 while at < d and out[at] == out[0]:  # the mean of equal numbers need not round to them
                     at += 1
@@ -132,7 +123,7 @@ def valuer(form, x_real, y_real):
                 if angle:
                     for c in range(COLUMNS):
                         table[c] = x_at
-                    x_square = read(own(d, x_at, address_of(table)), 0)
+                    x_square = number(own(d, x_at, address_of(table)), 0)
             if y_copied:
                 y_copy(y, j_p[at:end], table, room)
             else:
@@ -140,8 +131,8 @@ def valuer(form, x_real, y_real):
                     table[c] = address_of(y) + y.strides[0] * j_p[at + c if at + c < end else end - 1]
             totals = added(d, x_at, address_of(table))
             for c in range(end - at):
-                value = read(totals, c)
-                value_p[at + c] = _cosine(value, x_square, read(totals, COLUMNS + c)) if angle else value
+                value = number(totals, c)
+                value_p[at + c] = _cosine(value, x_square, number(totals, COLUMNS + c)) if angle else value
             at = end
 
     def values(x, y, i_p, j_p, value_p):

@@ -113,12 +113,8 @@ def filler(metric, x_dtype_name, y_dtype_name, lane_bits=None):
     """`tile.filler` for sides as `prepared` gives them."""
     if x_dtype_name == y_dtype_name == "uint64":
         return bits.filler(metric.name)
-    loop = near.loop(metric) if near.covers(metric) else _LOOPS[metric.name]
-    return tile.filler(loop, (x_dtype_name, y_dtype_name), lane_bits)
-
-
-def key(metric):
-    """What tells kernels with this metric's filler from others."""
     if near.covers(metric):
-        return near.key(metric)
-    return "euclidean" if metric.name == "sqeuclidean" else metric.name
+        name, loop = near.key(metric), near.loop(metric)
+    else:
+        name, loop = "euclidean" if metric.name == "sqeuclidean" else metric.name, _LOOPS[metric.name]
+    return tile.filler(name, loop, (x_dtype_name, y_dtype_name), lane_bits)

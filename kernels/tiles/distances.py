@@ -6,24 +6,12 @@ Cost    3 to 10 m n d operations in float64; scratch at most max_bytes
 Sum     canonical (`tiles/direct.py`; metrics with pow or log, and SciPy's: `tiles/metrics.py`)
 """
 
-from functools import cache
-
 import numpy as np
 
-from . import direct, metrics, pool
-from .jit import kernel
+from . import blocks, direct, metrics, pool
 from .plan import PAIR_BYTES
 
 VALUES, FAST_VALUES = (32, 256), (128, 512)  # rows and columns of a job of canonical values, by NumPy and by loops
-
-
-@cache
-def _storer(name, fill, reals):
-    @kernel(name, *reals)
-    def store(x, y, x_stat, y_stat, d, parameter, value_mn):
-        fill(x, y, x_stat, y_stat, 0, 0, x.shape[0], y.shape[0], d, parameter, value_mn)
-
-    return store
 
 
 def filled(x, y, metric, out, max_bytes, tick):
@@ -54,9 +42,9 @@ def filled(x, y, metric, out, max_bytes, tick):
         shape = len(left[0]), len(right[0])
         if fast:
             value = np.empty(shape)
-            reals = left[0].dtype.name, right[0].dtype.name
-            store = _storer(metric.name, direct.filler(metric, *reals), reals)
-            store(left[0], right[0], left[1], right[1], d, 0.0, value)
+            fill = direct.filler(metric, left[0].dtype.name, right[0].dtype.name)
+            table = blocks.table(left[0], right[0], (left[1], right[1]), d, 0.0, value)
+            fill(table.ctypes.data, 0, 0, *shape)
         else:
             value = metrics.block(metric, left[0], right[0])
         put(out, metrics.returned(metric, metrics.ordered(metric, value), out.dtype), (i, j), alone)

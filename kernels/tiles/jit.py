@@ -202,6 +202,31 @@ def address_of(typing, array):
     return types.int64(array), emit
 
 
+@cache
+def entry(kernel, arguments):
+    """Address of a kernel's machine code; it takes so many int64 and gives nothing."""
+    signature = (types.int64,) * arguments
+    kernel.compile(signature)
+    compiled = kernel.overloads[signature]
+    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+
+
+@intrinsic
+def called(typing, address, arguments):
+    """Run the kernel whose `entry` that is with a tuple of int64: callers need not be compiled for it."""
+
+    def emit(context, builder, signature, given):
+        address, arguments = given
+        kinds = tuple(signature.args[1])
+        function = context.call_conv.get_function_type(types.none, kinds)
+        values = [builder.extract_value(arguments, at) for at in range(len(kinds))]
+        code = builder.inttoptr(address, function.as_pointer())
+        context.call_conv.call_function(builder, code, types.none, kinds, values)
+        return context.get_dummy_value()
+
+    return types.none(address, arguments), emit
+
+
 # ------------------------------------------------------------------------------------------------------------- on disk
 
 

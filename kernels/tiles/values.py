@@ -8,8 +8,9 @@ Sum     canonical (`direct.py`; metrics with pow or log, and SciPy's: `metrics.p
 
 import numpy as np
 
-from . import direct, metrics, near, pool
-from .visit import BIASED, COLUMNS, DESCENDING, ROOTED, ROWS, given, visitor
+from . import blocks, direct, metrics, near, pool
+from .jit import entry
+from .visit import BIASED, COLUMNS, DESCENDING, ROOTED, ROWS, visitor
 
 GIVEN_ROWS, GIVEN_COLUMNS = 32, 256  # that NumPy computes at once: eight lanes of it fill half an L2
 
@@ -61,18 +62,20 @@ class Values:
                 allowed = filters.allowed(rows, columns)
         bias = (np.zeros(0),) * 2 if filters.bias is None else (filters.bias[0][rows], filters.bias[1][columns])
         allowed = np.empty((0, 0), bool) if allowed is None else allowed
-        d = self.search.x.shape[1]
         if self.fast:
-            reals = x[0].dtype.name, y[0].dtype.name
-            kernel = visitor(name, direct.key(self.metric), direct.filler(self.metric, *reals), reals)
-            how = d, self.parameter, self.rule, self.error
-            kernel(x[0], y[0], (x[1], y[1]), bias, positions, *how, allowed, state, room)
-            return
-        kernel, nothing = visitor(name, "given", given, ("float64",)), np.zeros(0)
-        value = np.empty((len(rows), len(columns)))
+            fill = direct.filler(self.metric, x[0].dtype.name, y[0].dtype.name)
+        else:
+            fill, nothing = blocks.given, np.zeros(0)
+            x, y = (self._by_numpy(x[0], y[0]), nothing), (np.empty((0, 0)), nothing)
+        table = blocks.table(x[0], y[0], (x[1], y[1]), self.search.x.shape[1], self.parameter, low_rc)
+        how = entry(fill, blocks.ARGUMENTS), table.ctypes.data, bias, positions, self.rule, self.error
+        visitor(name)(*how, allowed, state, room)
+
+    def _by_numpy(self, x, y):
+        value = np.empty((len(x), len(y)))
         with np.errstate(all="ignore"):
-            for left in range(0, len(rows), GIVEN_ROWS):
-                for right in range(0, len(columns), GIVEN_COLUMNS):
+            for left in range(0, len(x), GIVEN_ROWS):
+                for right in range(0, len(y), GIVEN_COLUMNS):
                     at = np.s_[left : left + GIVEN_ROWS], np.s_[right : right + GIVEN_COLUMNS]
-                    value[at] = metrics.block(self.metric, x[0][at[0]], y[0][at[1]])
-        kernel(value, value, (nothing, nothing), bias, positions, d, 0.0, self.rule, self.error, allowed, state, room)
+                    value[at] = metrics.block(self.metric, x[at[0]], y[at[1]])
+        return value

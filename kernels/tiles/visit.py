@@ -1,7 +1,7 @@
 """Every pair of two blocks of rows by its value: a tile at a time, and what an operation makes of it.
 
 Work    tiles of ROWS x COLUMNS: filled, ordered, handed to the epilogue while they are in L1; nogil
-Shapes  prepared rows of x and of y, their positions, allowed (rows, columns) or (0, 0) -> the state of the epilogue
+Shapes  a filler, its `blocks`, positions of their rows, allowed (rows, columns) or (0, 0) -> state of the epilogue
 Cost    that of the loop, and a compare or two a pair
 Sum     that of the loop
 """
@@ -10,21 +10,13 @@ from functools import cache
 
 import numpy as np
 
-from .jit import borrowed, kernel, part
+from .jit import borrowed, called, kernel, part
 from .merge import insert
 from .select import offer
 
 ROWS, COLUMNS = 8, 16  # of a tile
 LARGEST = np.finfo(np.float64).max
 BIASED, ROOTED, DESCENDING = 1, 2, 4  # bits of a rule: what makes an ordered value of a canonical one
-
-
-@part()
-def given(x, y, x_stat, y_stat, i, j, rows, columns, d, parameter, value_rc):
-    """Values that are there already: x (m, n)."""
-    for r in range(rows):
-        for c in range(columns):
-            value_rc[r, c] = x[i + r, j + c]
 
 
 @part()
@@ -149,29 +141,29 @@ def _ordered(value_rc, rows, columns, i, j, u, v, rule):
 
 
 @cache
-def visitor(name, key, fill, reals):
-    """The kernel that hands each tile of a filler to an epilogue; key, reals: what tells it from its like.
+def visitor(name):
+    """The kernel that hands each tile of a filler to an epilogue.
 
-    visit(x, y, stats, bias, positions, d, parameter, rule, error, allowed, state, room). error: none where the filler
-    gives canonical values, and the matrices of `room` are the same; (relative, absolute, what stands for all above)
-    where its values come near (`near.py`). Those metrics neither take a root nor descend.
+    visit(fill, table, bias, positions, rule, error, allowed, state, room). fill, table: `entry` of a filler and address
+    of its `blocks`, whose value is room[0]. error: none where the filler gives canonical values, and the matrices of
+    `room` are the same; (relative, absolute, what stands for all above) where its values come near (`near.py`). Those
+    metrics neither take a root nor descend.
     """
     epilogue = EPILOGUES[name]
 
-    @kernel(name, key, *reals)
-    def visit(x, y, stats, bias, positions, d, parameter, rule, error, allowed, state, room):
-        x_stat, y_stat = borrowed(stats)
+    @kernel(name)
+    def visit(fill, table, bias, positions, rule, error, allowed, state, room):
         u, v = borrowed(bias)
         x_at, y_at = borrowed(positions)
         low_rc, high_rc = borrowed(room)
-        x, y, allowed, error = borrowed((x, y, allowed, error))
+        allowed, error = borrowed((allowed, error))
         held = borrowed(state)
         m, n = x_at.shape[0], y_at.shape[0]
         for j in range(0, n, COLUMNS):
             columns = min(COLUMNS, n - j)
             for i in range(0, m, ROWS):
                 rows = min(ROWS, m - i)
-                fill(x, y, x_stat, y_stat, i, j, rows, columns, d, parameter, low_rc)
+                called(fill, (table, i, j, rows, columns))
                 if error.shape[0]:
                     _bounded(low_rc, high_rc, rows, columns, error)
                 if rule:
