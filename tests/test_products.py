@@ -6,6 +6,7 @@ import pytest
 import crossmodal_fast as cmf
 import judge
 from crossmodal_fast.kernels.tiles import distances, expansion, mapper, metrics, products, simd, store, worth
+from crossmodal_fast.kernels.tiles.rows import Rows
 from crossmodal_fast.kernels.transfer import cpu_numba as mapping
 from stores import Store
 
@@ -19,9 +20,10 @@ def normal(*shape, seed=71, dtype=np.float32):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-def swept(x, y, machine, kind, result, name="sqeuclidean", alone=False, capacity=4096):
+def swept(x, y, machine, kind, result, name="sqeuclidean", alone=False, capacity=4096, chunk=None):
     """(values, pairs to repair) of one job on one machine."""
-    found = store.ending(metrics.metric(name, x.shape[1]), np.zeros(x.shape[1]), kind, np.dtype(result), x.shape[1])
+    d, kinds = x.shape[1], (kind, np.dtype(result))
+    found = store.endings(metrics.metric(name, d), np.zeros(d), *kinds, d)[-1 if chunk is None else chunk]
     widths = machine.rows, machine.columns(simd.KINDS[kind])
     sides = [
         store.Side(found, at, len(rows), x.shape[1], width)
@@ -35,8 +37,8 @@ def swept(x, y, machine, kind, result, name="sqeuclidean", alone=False, capacity
     while at < tiles:
         room, listed = (np.empty(widths, result), np.empty(widths[0], np.int64)), np.empty((2, capacity), np.int64)
         count, at = sweep(
-            *((side.codes, side.numbers) for side in sides), found.ceiling, 0, 0, alone, alone, out, 0, 0, *out.shape,
-            at, listed, room,
+            *((side.codes, side.numbers) for side in sides), found.chunk, found.ceiling, 0, 0, alone, alone, out, 0, 0,
+            *out.shape, at, listed, room,
         )  # fmt: skip
         pairs.append(listed[:, :count])
     return out, np.concatenate(pairs, axis=1)
@@ -48,13 +50,32 @@ def swept(x, y, machine, kind, result, name="sqeuclidean", alone=False, capacity
 def test_every_tile_keeps_the_bound(shape, kind, result, machine):
     m, n, d = shape
     x, y = normal(m, d), normal(n, d, seed=72)
-    value, pairs = swept(x, y, machine, kind, result)
     exact = ((x[:, None].astype(float) - y[None].astype(float)) ** 2).sum(axis=2)
     share = store.SHARE["l2"] * store.promised(np.dtype(result), d) + np.finfo(result).eps
-    good = np.abs(value - exact) <= share * exact
-    good[*pairs] = True
-    assert good.all(), f"{(~good).sum()} of {good.size} are off"
-    assert np.isfinite(value).all()
+    for chunk in range(len(products.CHUNKS[kind])):
+        value, pairs = swept(x, y, machine, kind, result, chunk=chunk)
+        good = np.abs(value - exact) <= share * exact
+        good[*pairs] = True
+        assert good.all(), f"{(~good).sum()} of {good.size} are off"
+        assert np.isfinite(value).all()
+
+
+@pytest.mark.parametrize("d", [64, 768])
+def test_longer_chunks_leave_more_to_repair(d):
+    x, y = normal(96, d), normal(64, d, seed=72) + normal(1, d, seed=73)
+    listed = [swept(x, y, MACHINES[0], "float32", "float32", "euclidean", chunk=chunk)[1] for chunk in (0, 1)]
+    longer, shorter = ({tuple(pair) for pair in pairs.T.tolist()} for pairs in listed)
+    assert shorter <= longer
+
+
+@pytest.mark.parametrize(("apart", "chunk"), [(0.0, 16), (1.0, 8), (50.0, 64)])
+def test_chunks_are_as_long_as_the_rows_are_apart(apart, chunk):
+    """Two clusters around 0: rows of one have cosine 0, 1/2, or nearly 1."""
+    shift = apart * np.repeat([[1], [-1]], 100, axis=0).astype(np.float32) * normal(1, 96, seed=72)
+    x, y = (Rows("x", normal(200, 96, seed=seed) + shift, False) for seed in (71, 73))
+    metric, out = metrics.metric("euclidean", 96), np.empty((200, 200), np.float32)
+    for partners in (None, y):
+        assert expansion.Filling(x, partners, metric, out, 1 << 26, "auto").ending.chunk == chunk
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
@@ -98,7 +119,7 @@ def test_near_rows_whatever_repairs_them(many, name, monkeypatch):
     if many is not None:
         monkeypatch.setattr(expansion, "MANY", many)
         monkeypatch.setattr(expansion, "LEAST_MANY", 0)
-        monkeypatch.setattr(expansion.Filling, "_pays", lambda self: True)
+        monkeypatch.setattr(expansion.Filling, "_repaired", lambda self, found: 0.0)
     x = normal(90, 40) + np.float32(3)
     gaps = np.logspace(-7, 1, 400, dtype=np.float32)
     y = x[np.arange(400) % 90] + gaps[:, None] * normal(400, 40, seed=75)

@@ -17,16 +17,17 @@ from .distances import put
 from .encode import space
 from .jit import plain
 from .products import sweeper
-from .store import Side, ending
+from .store import Side, endings
 
 PANEL_BYTES = 1 << 18  # of codes of y in a job: half an L2
 JOB_ROWS, JOB_COLUMNS = 4096, 1024
-JOB_WORK = 2e7  # multiply-adds, half a millisecond
+JOB_WORK = 4e7  # multiply-adds, two thirds of a millisecond; a job takes 0.1 ms of Python
 BLOCK_ROWS, BLOCK_COLUMNS = 16384, 8192  # encoded at a time; x is encoded once if one block holds it
 PIECE_BYTES = 1 << 19  # of rows that one job encodes
 PAIRS = 4096  # to be repaired at a time
 REPAIR_BYTES = 1 << 19  # of rows for them
 MANY = 1 / 16  # of a job's entries to repair: float64 tiles are quicker
+FEW = 1 / 1024  # of them with longer chunks, which save an eighth of the 10 ns
 LEAST_MANY = 64  # of them whatever the job
 SAMPLE = 64  # rows of x and of y that are tried
 """Tiles in float32 cost 10 ns an entry at d = 768, in float64 20, a canonical value 200 and more."""
@@ -38,19 +39,19 @@ class Filling:
     held = 0  # bytes that a kind of call needs beside codes and scratch
 
     def __init__(self, x, y, metric, out, max_bytes, precision):
-        self.alone = y is None
+        self.alone, self.result = y is None, out.dtype.name  # a name takes NumPy 5 us
         self.x, self.y, self.metric, self.out = x, x if y is None else y, metric, out
         self.machine = simd.runnable()[0]
         self.reading = threading.Lock()  # stores other than arrays need not bear two readers
         centre = space(metric, self.y).centre
         centre = np.zeros(x.shape[1]) if centre is None else centre
-        self.endings = [ending(metric, centre, kind, out.dtype, x.shape[1]) for kind in ("float32", "float64")]
-        if out.dtype != np.float32 or precision == "float64":
-            self.endings[0] = None
+        single, (self.exact,) = (
+            endings(metric, centre, kind, out.dtype, x.shape[1]) for kind in ("float32", "float64")
+        )
         self.threads, self.rows, self.columns = self._sizes(max_bytes)
-        if self.endings[0] is not None and precision == "auto" and len(x) and not self._pays():
-            self.endings[0] = None
-        self.ending = self.endings[0] or self.endings[1]
+        self.ending = self.exact
+        if out.dtype == np.float32 and precision != "float64":
+            self.ending = self._chosen(single, precision)
 
     # --------------------------------------------------------------------------------------------------------- sizes
 
@@ -86,9 +87,19 @@ class Filling:
             raise ValueError(f"max_bytes must be at least {codes + scratch + self.held} for d={d}, got {max_bytes}")
         return min(pool.threads(), (room - codes) // scratch), *sizes
 
-    def _pays(self):
-        """Whether float32 codes leave few entries of a sample to repair."""
-        found, panels = self.endings[0], []
+    def _chosen(self, single, precision):
+        """The quickest of the float32 endings that leaves few entries of a sample to repair, or that of float64."""
+        for found in single:
+            last = found is single[-1]
+            if last and (precision == "float32" or not len(self.x)):
+                return found
+            if len(self.x) and self._repaired(found) <= (MANY / 2 if last else FEW):
+                return found
+        return self.exact
+
+    def _repaired(self, found):
+        """The share of a sample's entries to repair."""
+        panels = []
         for side, rows in enumerate((self.x, self.y)):
             step = max(1, -(-len(rows) // SAMPLE))
             sample = rows.take(np.arange(0, len(rows), step)).astype(rows.dtype)
@@ -96,8 +107,8 @@ class Filling:
             panels[-1].encode(plain(sample), 0)
         shape = tuple(side.rows for side in panels)
         target = np.empty(shape, self.out.dtype)
-        count = self._swept(found, panels, target, (0, 0), shape, 0, (0, -SAMPLE if self.alone else 0))[0]
-        return count <= MANY / 2 * shape[0] * shape[1]
+        count = self._swept(found, panels, target, (0, 0), shape, 0, (0, -1))[0]  # alone: above the diagonal
+        return count / max(1, shape[0] * (shape[0] - 1) // 2 if self.alone else shape[0] * shape[1])
 
     # ------------------------------------------------------------------------------------------------------ encoding
 
@@ -171,7 +182,7 @@ class Filling:
     def _filled(self, found, sides, target, corner, shape, place):
         """Sweep and repair; False if float32 codes leave too much of it."""
         at, tiles = 0, sides[0].panels * sides[1].panels
-        most = MANY * sides[0].width * sides[1].width if found is self.endings[0] else np.inf
+        most = MANY * sides[0].width * sides[1].width if found is not self.exact else np.inf
         while at < tiles:
             start = at
             count, at, pairs = self._swept(found, sides, target, corner, shape, start, place)
@@ -184,17 +195,18 @@ class Filling:
         """(number of pairs to repair, tile to go on with, pairs)"""
         (height, width), pairs = (side.width for side in sides), np.empty((2, PAIRS), np.int64)
         mirrored = self.alone and target is self.out
-        sweep = sweeper(simd.KINDS[found.kind], self.machine, target.dtype.name, found.rooted)
+        sweep = sweeper(simd.KINDS[found.kind], self.machine, self.result, found.rooted)
         room = np.empty((height, width), target.dtype), np.empty(height, np.int64)
         codes = [(side.codes, side.numbers) for side in sides]
         count, at = sweep(
-            *codes, found.ceiling, *place, self.alone, mirrored, target, *corner, *shape, start, pairs, room
+            *codes, found.chunk, found.ceiling, *place, self.alone, mirrored, target, *corner, *shape, start, pairs,
+            room,
         )  # fmt: skip
         return count, at, pairs
 
     def _again(self, target, corner, shape, place):
         """The rectangle in float64, a few columns at a time."""
-        found, (i, j) = self.endings[1], place
+        found, (i, j) = self.exact, place
         x = self._side(found, 0, shape[0])
         for start in range(0, shape[0], step := self._step(x)):
             x.encode(self._read(self.x, i + start, i + min(start + step, shape[0])), start)

@@ -3,8 +3,9 @@
 Work    one call a job: its panels of x against its panels of y, nogil; a panel of x stays in L1, those of y in L2,
         and rows of out are written from left to right
 Shapes  codes (panels, steps, width), numbers (3, panels * width) float64 -> a part of out (m, n), C order
-Cost    2 m n d flops; a tile of totals in L1, read and written every CHUNK features
-Sum     CHUNK features in the codes' dtype with fmuladd, ascending; chunks in int32, cut to whole numbers, or float64
+Cost    2 m n d flops; a tile of totals in L1, read and written every chunk of features
+Sum     chunks of CHUNKS features in the codes' dtype with fmuladd, ascending; chunks in int32, cut to whole numbers, or
+        float64
 
     v_ij = base_i + base_j + weight_i weight_j <code_i, code_j>,   to be repaired where not v_ij >= limit_i + limit_j
 
@@ -25,7 +26,7 @@ from .jit import address_of, borrowed, kernel
 from .simd import DOUBLE, FLOAT, INT32, INT64
 
 GROUP = 8  # features the loop takes at a time; rows are padded to it
-CHUNK = {"float32": 8, "float64": 64}  # features a chunk: so many roundings instead of d
+CHUNKS = {"float32": (16, 8), "float64": (64,)}  # features a chunk: so many roundings instead of d, the quicker first
 LENGTH = 46340.0  # norm of float32 codes: its square is below 2**31 by more than the roundings of all chunks
 
 
@@ -39,8 +40,8 @@ class _Finisher(simd.Emitter):
         self.wide = ir.VectorType(DOUBLE, self.lanes)
         self.result = FLOAT if result == "float32" else DOUBLE
 
-    def multiplied(self, x, y, groups):
-        """Totals of the products of so many groups of GROUP features."""
+    def multiplied(self, x, y, groups, most):
+        """Totals of the products of so many groups of GROUP features, `most` groups a chunk."""
         b, zero = self.builder, self.zeros(self.totals)
         before, loop = b.block, b.append_basic_block("chunks")
         b.branch(loop)
@@ -48,7 +49,6 @@ class _Finisher(simd.Emitter):
         first = b.phi(INT64)
         first.add_incoming(INT64(0), before)
         total = {cell: b.phi(self.totals) for cell in self.cells}  # spilled: a load and a store a chunk
-        most = INT64(CHUNK[self.kind.name] // GROUP)
         left = b.sub(groups, first)
         following = b.add(first, b.select(b.icmp_signed("<", left, most), left, most))
         product = self.chunk(x, y, first, following)
@@ -67,8 +67,6 @@ class _Finisher(simd.Emitter):
     def chunk(self, x, y, first, end):
         """Products of the groups first..end in the codes' dtype."""
         b, zero = self.builder, self.zeros(self.vector)
-        if CHUNK[self.kind.name] == GROUP:
-            return self.group(x, y, first, dict.fromkeys(self.cells, zero))
         before, loop, after = b.block, b.append_basic_block("groups"), b.append_basic_block("chunk")
         b.branch(loop)
         b.position_at_end(loop)
@@ -139,11 +137,11 @@ class _Finisher(simd.Emitter):
 def tile(kind, machine, result, rooted):
     """The intrinsic of one register tile: 1 if an entry is to be repaired and `hits` says which, else 0."""
 
-    def stored(typing, x, y, groups, x_numbers, x_stride, y_numbers, y_stride, ceiling, out, out_stride, hits):
+    def stored(typing, x, y, groups, most, x_numbers, x_stride, y_numbers, y_stride, ceiling, out, out_stride, hits):
         def emit(context, builder, signature, given):
-            x, y, groups, *ending, hits = given
+            x, y, groups, most, *ending, hits = given
             e = _Finisher(builder, kind, machine, result)
-            found = e.finished(e.multiplied(x, y, groups), *ending, rooted)
+            found = e.finished(e.multiplied(x, y, groups, most), *ending, rooted)
             any_bit = None
             for bit in found.values():
                 any_bit = bit if any_bit is None else builder.or_(any_bit, bit)
@@ -153,7 +151,7 @@ def tile(kind, machine, result, rooted):
                 e.words(found, hits)
             return builder.zext(some, INT64)
 
-        kinds = [types.int64] * 7 + [types.float64] + [types.int64] * 3
+        kinds = [types.int64] * 8 + [types.float64] + [types.int64] * 3
         return types.int64(*kinds), emit
 
     return intrinsic(stored)
@@ -166,7 +164,7 @@ def sweeper(kind, machine, result, rooted):
     rows, columns = machine.rows, machine.columns(kind)
 
     @kernel(kind.name, machine.name, result, "root" if rooted else "plain")
-    def sweep(x, y, ceiling, first_i, first_j, alone, mirrored, out, top, left, m, n, start, pairs, room):
+    def sweep(x, y, chunk, ceiling, first_i, first_j, alone, mirrored, out, top, left, m, n, start, pairs, room):
         """x, y: (codes, numbers) of rows first_i.. and first_j..; out[top:top + m, left:left + n] is filled; if
         `alone`, where x is y, on and above the diagonal, and its mirror image if `mirrored`. Tiles from `start` on;
         returns (pairs listed, the tile to go on with)."""
@@ -174,7 +172,7 @@ def sweeper(kind, machine, result, rooted):
         y_codes, y_numbers = borrowed(y)
         out, pairs = borrowed(out), borrowed(pairs)
         buffer, hits = borrowed(room)
-        groups = x_codes.shape[1] // GROUP
+        groups, most = x_codes.shape[1] // GROUP, chunk // GROUP
         x_at, y_at, x_numbers_at, y_numbers_at, out_at, buffer_at = (
             address_of(x_codes), address_of(y_codes), address_of(x_numbers), address_of(y_numbers), address_of(out),
             address_of(buffer),
@@ -197,7 +195,7 @@ def sweeper(kind, machine, result, rooted):
             if whole:
                 target, stride = out_at + size * ((top + row) * out.shape[1] + left + column), out.shape[1]
             some = multiplied(
-                x_at + p * x_codes.strides[0], y_at + q * y_codes.strides[0], groups,
+                x_at + p * x_codes.strides[0], y_at + q * y_codes.strides[0], groups, most,
                 x_numbers_at + 8 * row, x_numbers.shape[1], y_numbers_at + 8 * column, y_numbers.shape[1],
                 ceiling, target, stride, hits_at,
             )  # fmt: skip
