@@ -25,23 +25,24 @@ def matrix(codes):
     return codes.transpose(0, 2, 1, 3).reshape(count * width, steps * group)
 
 
-def is_bounded(row, centre, own_mean, codes, scale, residual, bits=1100):
-    """Whether |v - scale * codes| <= residual, in integers: units of 2**-bits, of which all floats are multiples."""
+def whole(numbers):
+    """(integers, one): floats as multiples of 1 / one, their finest step; all steps are powers of two."""
+    ratios = [float(number).as_integer_ratio() for number in numbers]
+    one = max(bottom for _, bottom in ratios)
+    return [top * (one // bottom) for top, bottom in ratios], one
 
-    def integer(value):
-        top, bottom = float(value).as_integer_ratio()
-        assert bottom <= 2**bits
-        return top * (2**bits // bottom)
 
-    values, size = [integer(value) for value in row], 1
-    if own_mean:
-        size, mean = len(values), sum(values)
-        values = [size * value - mean for value in values]
-    else:
-        values = [value - integer(other) for value, other in zip(values, centre, strict=True)]
-    step, one = size * integer(scale), integer(1.0)
-    lost = sum((value * one - step * integer(code)) ** 2 for value, code in zip(values, codes, strict=True))
-    return lost <= (size * one * integer(residual)) ** 2
+def is_bounded(row, centre, own_mean, codes, scale, residual):
+    """Whether |v - scale * codes| <= residual, in integers."""
+    d = len(row)
+    (*values, step, most), _ = whole((*row, *centre[:d], scale, residual))
+    values, centre = values[:d], values[d:]
+    codes, one = whole(codes)
+    size = d if own_mean else 1
+    moved = [sum(values)] * d if own_mean else centre
+    values = [size * value - other for value, other in zip(values, moved, strict=True)]
+    lost = sum((value * one - size * step * code) ** 2 for value, code in zip(values, codes, strict=True))
+    return lost <= (size * one * most) ** 2
 
 
 def hostile(real, d):
@@ -65,8 +66,8 @@ def test_the_residual_bounds_what_the_codes_leave_out(name, real, unit, own_mean
     held = 0
     for d in (1, 2, 3, 7, 64, 129):
         rows = hostile(real, d)
-        centre = np.zeros(d) if own_mean else np.random.default_rng(1).standard_normal(d).astype(np.float32)
-        for middle in (np.zeros(d), centre):
+        centre = np.random.default_rng(1).standard_normal(d).astype(np.float32)
+        for middle in (np.zeros(d),) if own_mean else (np.zeros(d), centre):
             found, codes = encoded(rows, name, middle, own_mean, unit)
             for i, row in enumerate(rows):
                 if not np.isnan(found.norm[i]):
@@ -85,7 +86,7 @@ def test_the_residual_bounds_long_rows(name, d, own_mean):
     found, codes = encoded(rows.astype(np.float32), name, own_mean=own_mean)
     assert np.isfinite(found.norm[:3]).all()
     for i, row in enumerate(rows.astype(np.float32)):
-        assert is_bounded(row, np.zeros(d), own_mean, codes[i], found.scale[i], found.residual[i], bits=130)
+        assert is_bounded(row, np.zeros(d), own_mean, codes[i], found.scale[i], found.residual[i])
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -1,6 +1,7 @@
 """Register tiles: every machine this host executes gives exact totals and the right hits; the others hold the
 instructions that they are named for."""
 
+import ctypes
 import itertools
 import re
 from functools import cache
@@ -8,6 +9,8 @@ from functools import cache
 import numpy as np
 import pytest
 from llvmlite import binding, ir
+from numba import types
+from numba.core.registry import cpu_target
 
 from crossmodal_fast.kernels.tiles import jit, simd
 
@@ -70,40 +73,46 @@ tiles = pytest.mark.parametrize(
 
 
 @cache
-def kernels(kind, machine):
-    """Python functions over arrays: one tile (tests 0, 1, 2) and its marks."""
-    ran, once, twice = (simd.tile(kind, machine, tests) for tests in (0, 1, 2))
-    marks = simd.marks(kind, machine)
-    shape = f"{machine.name}-{machine.bits}-{machine.rows}-{machine.vectors}"
+def functions(kind, machine):
+    """Machine code of one tile (with tests 0, 1, 2) and of its marks, called with addresses and numbers.
 
-    @jit.kernel(kind.name, shape)
-    def tile(x, y, start, start_step, steps, scores, scale, offset, row, limit, tests):
-        x, y, start, scores, scale = (
-            x.ctypes.data,
-            y.ctypes.data,
-            start.ctypes.data,
-            scores.ctypes.data,
-            scale.ctypes.data,
-        )
-        one = offset.ctypes.data, row.ctypes.data, limit.ctypes.data
-        by_offset, by_row, by_limit = offset.strides[0], row.strides[0], limit.strides[0]
-        if tests == 0:
-            return ran(x, y, start, start_step, steps, scores, scale, one[0], one[1], one[2], 0, 0, 0)
-        if tests == 1:
-            return once(x, y, start, start_step, steps, scores, scale, one[0], one[1], one[2], 0, 0, 0)
-        return twice(
-            x, y, start, start_step, steps, scores, scale, one[0], one[1], one[2],
-            one[0] + by_offset, one[1] + by_row, one[2] + by_limit,
-        )  # fmt: skip
+    From the IR of the intrinsics themselves; a kernel of Numba around them takes several times as long to compile.
+    """
+    triple, cpu, features = cpu_target.target_context.codegen().magic_tuple()
+    module = ir.Module("tile")
+    module.triple = triple
+    made = {tests: simd.tile(kind, machine, tests) for tests in (0, 1, 2)} | {"marks": simd.marks(kind, machine)}
+    for name, intrinsic in made.items():
+        count = 6 if name == "marks" else 13
+        signature, emit = intrinsic._defn(None, *[types.int64] * count)
+        assert len(signature.args) == count
+        function = ir.Function(module, ir.FunctionType(simd.INT64, [simd.INT64] * count), f"tile_{name}")
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        builder.ret(emit(None, builder, signature, function.args))
+    parsed, target = optimised(module, triple, cpu=cpu, features=features, jit=True)
+    engine = binding.create_mcjit_compiler(parsed, target)
+    engine.finalize_object()
 
-    @jit.kernel(kind.name, shape)
-    def marked(scores, scale, offset, row, limit, hits):
-        return marks(
-            scores.ctypes.data, scale.ctypes.data, offset.ctypes.data, row.ctypes.data, limit.ctypes.data,
-            hits.ctypes.data,
-        )  # fmt: skip
+    def function(name, count):
+        call = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * count)(engine.get_function_address(f"tile_{name}"))
+        call.engine = engine  # which owns the code
+        return call
 
-    return tile, marked
+    return {name: function(name, 6 if name == "marks" else 13) for name in made}
+
+
+def optimised(module, triple, **of_the_cpu):
+    """(the module as LLVM optimises it, the target)."""
+    target = binding.Target.from_triple(triple).create_target_machine(opt=3, **of_the_cpu)
+    parsed = binding.parse_assembly(str(module))
+    parsed.verify()
+    passes = binding.create_pass_builder(target, binding.create_pipeline_tuning_options(3))
+    passes.getModulePassManager().run(parsed, passes)
+    return parsed, target
+
+
+def addresses(*arrays):
+    return [array.ctypes.data for array in arrays]
 
 
 def runnable(machine):
@@ -161,16 +170,25 @@ class Tile:
         """(returned, scores)."""
         start = self.start if start is None else start
         scores = np.full((self.rows, self.columns), 77, self.kind.total) if scores is None else scores
-        found = kernels(self.kind, self.machine)[0](
-            self.given_x(), self.y, self.given_start(start), 0 if shared else self.columns, self.steps, scores,
-            self.scale, self.offset, self.row, self.limit, tests,
+        arrays = [
+            np.ascontiguousarray(part) for part in (self.given_x(), self.y, self.given_start(start), scores, self.scale)
+        ]
+        x, y, first, out, scale = addresses(*arrays)
+        assert out == scores.ctypes.data
+        limits = [addresses(self.offset[test], self.row[test], self.limit[test]) for test in range(2)]
+        if tests < 2:
+            limits[1] = [0, 0, 0]
+        found = functions(self.kind, self.machine)[tests](
+            x, y, first, 0 if shared else self.columns, self.steps, out, scale, *(limits[0] if tests else [0] * 3),
+            *limits[1],
         )  # fmt: skip
         return found, scores
 
     def marks(self, scores, test=0):
         hits = np.zeros(self.rows, np.int64)
-        numbers = self.offset[test], self.row[test], self.limit[test]
-        kernels(self.kind, self.machine)[1](scores, self.scale, *numbers, hits)
+        held = np.ascontiguousarray(scores, self.kind.total), self.scale
+        numbers = self.offset[test], self.row[test], self.limit[test], hits
+        functions(self.kind, self.machine)["marks"](*addresses(*held, *numbers))
         return hits
 
 
@@ -194,13 +212,16 @@ def test_the_largest_codes(kind, machine):
         most, steps = {"int6": (31, 69_000), "int7": (63, 67_000), "int8": (127, 33_000), "int16": (32767, 1)}[
             kind.name
         ]
-        tile = Tile(kind, machine, steps, most, whole=True)
         for sign in (1, -1):
+            tile = Tile(kind, machine, 1, most)
             tile.x[:], tile.y[:] = most, sign * most
             if kind.name == "int16":
                 tile.y[..., 1] = 0 if sign == 1 else -most  # 2 * 32767**2 is the last sum that int32 holds
+            expected = steps * tile.totals(np.zeros_like(tile.start))  # all steps are alike
+            tile.x, tile.y = (np.tile(part, (steps, 1, 1)) for part in (tile.x, tile.y))
+            tile.steps *= steps
             _, scores = tile.run(tests=0, start=np.zeros_like(tile.start))
-            np.testing.assert_array_equal(scores, tile.totals(np.zeros_like(tile.start)))
+            np.testing.assert_array_equal(scores, expected)
         return
     for steps in (1, 5, 1000):
         tile = Tile(kind, machine, steps, 1.0, whole=False)
@@ -311,20 +332,16 @@ def assembly(kind, machine, tests):
     binding.initialize_all_asmprinters()
     triple, cpu, features = TARGETS[machine.name]
     try:
-        target = binding.Target.from_triple(triple)
+        binding.Target.from_triple(triple)
     except RuntimeError as error:
         pytest.skip(f"this llvmlite has no such target: {error}")
-    engine = target.create_target_machine(cpu=cpu, features=features, opt=3)
     module = ir.Module("tile")
     module.triple = triple
     function = ir.Function(module, ir.FunctionType(simd.INT64, [simd.INT64] * 13), "tile")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     builder.ret(simd.tile_code(builder, kind, machine, tests, function.args))
-    parsed = binding.parse_assembly(str(module))
-    parsed.verify()
-    passes = binding.create_pass_builder(engine, binding.create_pipeline_tuning_options(3))
-    passes.getModulePassManager().run(parsed, passes)
-    return engine.emit_assembly(parsed)
+    parsed, target = optimised(module, triple, cpu=cpu, features=features)
+    return target.emit_assembly(parsed)
 
 
 def loop(text):
