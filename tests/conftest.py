@@ -11,6 +11,12 @@ BACKENDS = ["numpy", "numba"]  # every backend that must give the same bits
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_configure(config):
+    import grids
+
+    grids.wanted["marks"] = config.getoption("markexpr")
+
+
 @pytest.fixture(params=BACKENDS)
 def backend(request):
     return request.param
