@@ -19,6 +19,7 @@ from project import ROOT
 
 FEATURES = resources.files("crossmodal_fast.demo").joinpath("spoken_digits.npz")
 FEATURES_LIMIT = 2_000_000  # bytes that the repository gives to it
+OTHER_BLAS = 0.01  # maps are learned by LAPACK; a last bit may move one of 891 images
 SPOKEN_BY = "1.51"  # the espeak-ng of the committed file; another one may speak otherwise
 
 
@@ -174,6 +175,23 @@ def test_on_a_terminal_it_prints_tables_by_rich(ran, monkeypatch):
     assert "━" in screen.getvalue() or "─" in screen.getvalue()
     for score in ran[0].scores:
         assert score.search in screen.getvalue()
+
+
+def rows_of_the_readme(text):
+    """Search -> measures, of the table behind the marker."""
+    table = text.partition("<!-- demo output -->\n")[2].partition("\n\n")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return {name: [float(value) for value in values] for name, *values in cells}
+
+
+def test_it_finds_what_the_readme_says(ran):
+    told, printed, _ = ran
+    assert "Who finds whom" in printed
+    found = {score.search: [score.measures[name] for name in report.MEASURES] for score in told.scores}
+    said = rows_of_the_readme((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(said) > 3
+    for name, values in said.items():
+        assert values == pytest.approx(found[name], abs=OTHER_BLAS), name
 
 
 # ---- where it cannot run
