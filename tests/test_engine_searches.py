@@ -1,5 +1,6 @@
 """The Numba engine on small inputs: filters, stats, dtypes, stores, galleries, who is to run, progress."""
 
+import itertools
 import sys
 import threading
 import time
@@ -242,6 +243,9 @@ def test_the_first_bad_row_is_named(operation, metric, monkeypatch):
 # ------------------------------------------------------------------------------------------------------------- gallery
 
 
+PRECISIONS_OF_A_GALLERY = ("int6", "int7", "int8", "int16", "float64")
+
+
 @pytest.mark.parametrize("metric", GEMM_FAMILY)
 def test_a_gallery_that_grows_and_shrinks_across_chunks(metric, monkeypatch):
     monkeypatch.setattr(packed, "CHUNK_ROWS", 64)
@@ -253,20 +257,22 @@ def test_a_gallery_that_grows_and_shrinks_across_chunks(metric, monkeypatch):
     ids = rng.permutation(1000)[:400]
     gallery, held = cmf.Gallery(y[:150], metric, ids=ids[:150]), np.arange(150)
 
-    def check():
+    precisions = itertools.cycle(PRECISIONS_OF_A_GALLERY)
+
+    def check(times=2):
         kept, where = y[held], ids[held]
         value, index = topk_law.topk(x, kept, 9, metric)
         positive = index[:, 8]
         radius = np.where(np.isfinite(value[:, 8]), value[:, 8], 1.0)
         rank = ranks_law.ranks(x, kept, np.arange(13), positive, "index", metric)
         indptr, inside, distances = within_law.within(x, kept, radius, metric)
-        for precision in ("int6", "int7", "int8", "int16", "float64"):
+        for precision in itertools.islice(precisions, times):
             control = {"precision": precision, "backend": "numba"}
             judge.same_bits(gallery.topk(x, 9, **control), (value, where[index]), np.float32)
             judge.same_rows(gallery.within(x, radius, **control), (indptr, where[inside], distances), np.float32)
             judge.same_ranks(gallery.ranks(x, where[positive], **control), rank, "index")
 
-    check()
+    check(times=5)  # from here on the gallery holds codes of each, two of which are looked at after each change
     for add, remove in ((1, [0]), (41, [63, 64, 65]), (64, range(60, 70)), (144, [399, 128, 127]), (0, range(64))):
         start = held.max() + 1
         gallery.add(y[start : start + add], ids=ids[start : start + add]) if add else None

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import crossmodal_fast as cmf
-from cases import BFLOAT16, CASES, arrays
+from cases import BFLOAT16, SOME_QUERIES, arrays
 from crossmodal_fast.kernels.tiles import metrics, packed
+from grids import EDGES, thinned
 from least import least_max_bytes
 from searches import OPERATIONS, border, crowd_filters, everything, same
 from stores import PairStore, Store
@@ -107,8 +108,7 @@ def test_biases_that_nearly_cancel_the_values(name):
 # ------------------------------------------------------------------------------------------------------- every input
 
 
-@two_metrics
-@pytest.mark.parametrize("case", [case for case in CASES if case != "no-query"])
+@pytest.mark.parametrize(("case", "name"), thinned(2, SOME_QUERIES, ["minkowski-3", "jensenshannon"], always=EDGES))
 def test_every_case(case, name):
     x, y = arrays(case, METRICS[name][0])
     as_numpy_says(x, y, min(9, len(y)), name)
@@ -170,7 +170,7 @@ def test_many_positives(positives, name):
 @two_metrics
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_any_workspace_and_number_of_threads(operation, name):
-    x, y = permuted(40, 150, 9)
+    x, y = permuted(20, 110, 9)
     third = border(x, y, 20, **control(name))[operation]
     search = getattr(cmf, operation)
     expected = search(x, y, third, backend="numpy", **control(name))
