@@ -11,7 +11,8 @@ from ._search import LogSums, SearchStats, TopK, Within
 from ._warmup import warmup
 
 if TYPE_CHECKING:
-    from . import encoders, evaluate, fitting, fusion, preprocess
+    from . import encoders, evaluate, fitting, fusion, matching, preprocess, report
+    from . import files as files
     from .diagnosis import Diagnosis, diagnose
     from .fitting import TransferMap, fit_transfer
     from .matching import Assignment, Matches, Plan, SegmentMatches, match, match_segments
@@ -45,9 +46,11 @@ __all__ = [
     "logsumexp",
     "match",
     "match_segments",
+    "matching",
     "pairwise_distances",
     "preprocess",
     "ranks",
+    "report",
     "similarity",
     "topk",
     "topk_both",
@@ -62,11 +65,13 @@ TOOLKIT = {
     "diagnosis": ("Diagnosis", "diagnose"),
     "encoders": (),
     "evaluate": (),
+    "files": (),
     "fitting": ("TransferMap", "fit_transfer"),
     "fusion": (),
     "matching": ("Assignment", "Matches", "Plan", "SegmentMatches", "match", "match_segments"),
     "pipeline": ("CrossModalPipeline",),
     "preprocess": (),
+    "report": (),
 }
 
 if not TYPE_CHECKING:

@@ -131,6 +131,52 @@ def test_transfer(capsys, method):
         assert capsys.readouterr().out == f"{path}: 20 rows of 5 numbers\n"
 
 
+FITS = {
+    "ridge": {"regularization": [0.1, 10.0], "selection": "gcv", "prior": "procrustes"},
+    "procrustes": {"rotation_only": True, "scale": True},
+    "cca": {"n_components": 3, "shrinkage": [0.1, 0.2], "shrink_to": "identity", "correlation_power": 2.0},
+    "pls": {"n_components": 2, "mode": "canonical"},
+    "multistep": {"n_components": 4, "reweight": 1.0, "dewhiten": False},
+    "self_learning": {"pairs": [[0, 0], [3, 3], [4, 4], [7, 7]], "neighbours": 3, "most_rows": 15, "keep": 0.5},
+    "unsupervised": {"clusters": 4, "runs": 1, "seed": 2},
+}
+
+
+def test_every_option_of_every_fit_has_a_flag():
+    from crossmodal_fast.cli._fit_options import OPTIONS, TAKES
+
+    assert set(OPTIONS) == {option for takes in TAKES.values() for option in takes}
+
+
+@pytest.mark.parametrize("method", FITS)
+def test_options_of_fits(method):
+    np.save("c.npy", TARGET[:20])
+    np.save("w.npy", np.linspace(1, 2, 20))
+    seeds = np.array(FITS["self_learning"]["pairs"]).T
+    files.write_table("pairs.csv", dict(zip(("query", "gallery"), seeds, strict=True)))
+    words = {"pairs": ["pairs.csv"], "rotation_only": [], "scale": [], "dewhiten": []}
+    given, weighted = [], {}
+    for name, value in FITS[method].items():
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        given += [f"--{'no-' * (value is False)}{name.replace('_', '-')}", *words.get(name, [text])]
+    if method not in ("self_learning", "unsupervised"):
+        given += ["--weights", "w.npy", "--no-center"]
+        weighted = {"sample_weight": np.linspace(1, 2, 20), "center": False}
+    assert cli.main(["transfer", "fit", "a.npy", "c.npy", "-o", "map.npz", "--method", method, *given]) == 0
+    expected = cmf.fit_transfer(SOURCE, TARGET[:20], method, **weighted, **FITS[method])
+    np.testing.assert_array_equal(cmf.TransferMap.load("map.npz").M, expected.M)
+
+
+def test_a_map_as_prior_and_a_path_of_penalties():
+    prior = cmf.fit_transfer(SOURCE, TARGET[:20], "procrustes")
+    prior.save("prior.npz")
+    np.save("c.npy", TARGET[:20])
+    command = ["transfer", "fit", "a.npy", "c.npy", "-o", "map.npz", "--method", "ridge", "--prior", "prior.npz"]
+    assert cli.main([*command, "--regularization", "path"]) == 0
+    expected = cmf.fit_transfer(SOURCE, TARGET[:20], "ridge", regularization="path", prior=prior)
+    np.testing.assert_array_equal(cmf.TransferMap.load("map.npz").M, expected.M)
+
+
 def test_bars_for_reading_work_and_writing(monkeypatch):
     labels = []
 
@@ -172,6 +218,16 @@ def test_evaluate_by_row(capsys):
     found = json.loads(capsys.readouterr().out)
     assert found.pop("chance") == evaluate.chance(20, k=(1, 3))
     assert found == evaluate.retrieval(SOURCE, SOURCE + TARGET[:20], metric="cosine", k=(1, 3))
+
+
+def test_evaluate_with_a_correction(capsys):
+    np.save("c.npy", SOURCE + TARGET[:20])
+    command = ["evaluate", "a.npy", "c.npy", "--metrics", "mrr", "--backend", "numpy", "--json"]
+    assert cli.main([*command, "--correction", "csls", "--neighbours", "3"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    sides = SOURCE, SOURCE + TARGET[:20]
+    bias = cmf.matching.correction(*sides, "csls", neighbours=3, backend="numpy")
+    assert found["mrr"] == evaluate.retrieval(*sides, metrics="mrr", bias=bias, backend="numpy")["mrr"]
 
 
 def test_evaluate_by_name(capsys):

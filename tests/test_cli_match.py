@@ -17,7 +17,7 @@ from crossmodal_fast.report import Items, page_of
 pytestmark = pytest.mark.usefixtures("folder")
 
 OUT = ("-o", "m.npz")
-ONLY_IN_PYTHON = {"k", "marginals"}  # -k is an argument of the command
+APART = {"k"}  # an argument of the command
 BANK = np.random.default_rng(2).standard_normal((12, 8)).astype(np.float32)
 CASES = {
     "csls": {"k": 2, "neighbours": 4, "retrieval": "intersect"},
@@ -29,12 +29,14 @@ CASES = {
     "assignment": {"solver": "sparse", "candidates": 4},
     "sinkhorn": {"epsilon": 0.2, "rho": 1.0, "iterations": 50, "tolerance": 1e-3, "levels": 1, "keep_scores": True},
     "itermax": {"rounds": 3, "alpha": 0.8},
+    "nicdm": {"neighbours": 3, "k": 2},
+    "mutual_proximity": {"distribution": "empirical", "retrieval": "max"},
 }
 
 
 def test_every_option_of_every_method_has_a_flag():
     known = {option for method in METHODS.values() for option in method.options}
-    assert OPTIONS.keys() == known - ONLY_IN_PYTHON
+    assert OPTIONS.keys() == known - APART
 
 
 @pytest.mark.parametrize("method", CASES)
@@ -54,7 +56,28 @@ def test_options_of_methods(method):
         assert not (expected.scores.shape == default.scores.shape and (expected.scores == default.scores).all())
 
 
+def test_marginals():
+    """A file for each side, of any format that holds a column of numbers."""
+    a, b = np.linspace(1, 2, 20), np.linspace(3, 1, 30)
+    b *= a.sum() / b.sum()
+    np.save("rows.npy", a)
+    Path("columns.csv").write_text("weight\n" + "\n".join(map(repr, b.tolist())))
+    given = ["--marginals", "rows.npy", "--marginals", "columns.csv"]
+    assert cli.main(["match", "a.npy", "b.npy", "--method", "sinkhorn", "--backend", "numpy", *given, *OUT]) == 0
+    expected = cmf.match(SOURCE, TARGET, "sinkhorn", marginals=(a, b), backend="numpy")
+    with np.load("m.npz") as found:
+        np.testing.assert_array_equal(found["score"], expected.scores)
+
+
 REFUSED = {
+    "marginals-once": (
+        ("--method", "sinkhorn", "--marginals", "a.npy"),
+        "--marginals must be given twice, for the rows of A and of B, got 1 times",
+    ),
+    "marginals-words": (
+        ("--method", "sinkhorn", "--marginals", "words.csv", "--marginals", "b.npy"),
+        "'words.csv' must hold a number for each of 20 rows, got text",
+    ),
     "topk": (("--epsilon", "0.1"), "--epsilon must be left out with --method topk, which takes -k, got 0.1"),
     "k": (
         ("--method", "greedy", "-k", "2"),
@@ -99,6 +122,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(capsys, case):
     Path("q.csv").write_text("text\na\nb\n")
+    Path("words.csv").write_text("a\n" * 20)
     Path("g.csv").write_text("image\n" + "none.png\n" * 30)
     arguments, sentence = REFUSED[case]
     told = refused(capsys, "match", "a.npy", "b.npy", *OUT, *arguments)

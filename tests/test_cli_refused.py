@@ -136,7 +136,7 @@ def test_a_backend_that_cannot_run(capsys):
         (("transfer",), "Missing command; see crossmodal-fast transfer --help"),
         (
             ("transfer", "fit", "a.npy", "b.npy", "-o", "map.npz", "--regularization", "1"),
-            "--regularization must come with --method ridge, got --method auto",
+            "--regularization must be left out with --method auto, which takes --metric, --seed, got 1.0",
         ),
         (
             ("transfer", "fit", "a.npy", "b.npy", "-o", "map.npz", "--method", "ridge", "--regularization", "much"),
@@ -160,6 +160,23 @@ def test_a_backend_that_cannot_run(capsys):
         (
             ("diagnose", "a.npy", "b.npy"),
             "Y must have one row for each of the 20 rows of X, got 30; paired=False takes any number",
+        ),
+        (
+            ("transfer", "fit", "a.npy", "b.npy", "-o", "map.npz", "--method", "ridge", "--prior", "none.npz"),
+            "'none.npz' must be an existing file: there is none of this name",
+        ),
+        (
+            ("evaluate", "a.npy", "b.npy", "--correction", "qb_norm"),
+            "correction must be one of csls, nnn, inverted_softmax, dual_softmax, got 'qb_norm'",
+        ),
+        (
+            ("evaluate", "a.npy", "b.npy", "--correction", "csls", "--beta", "3"),
+            "--beta must be left out with --correction csls, which takes --neighbours, got 3.0",
+        ),
+        (("evaluate", "a.npy", "b.npy", "--beta", "3"), "--beta must come with --correction, got none"),
+        (
+            ("evaluate", "--run", "x", "--qrels", "y", "--correction", "csls"),
+            "--correction must be left out with --run, which is ranked already, got csls",
         ),
         (("evaluate", "a.npy"), "A and B must be given, or --run and --qrels, got A"),
         (("evaluate",), "A and B must be given, or --run and --qrels, got none"),

@@ -1,29 +1,26 @@
 """The options of the methods of `match` as options of the command."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import typer  # noqa: TID253 - only the command line imports this module
-
 from .._arguments import one_of
-from ..matching import METHODS
-from ._groups import with_group
-from ._options import number, read_rows, whole
+from ..matching import CORRECTIONS, METHODS
+from ..matching._corrections import options_of
+from ._groups import flag_of, refuse_foreign, with_options_of
+from ._options import number, read_rows, read_weights, whole
 
-TYPES: dict[Callable[[str], Any], type] = {whole: int, number: float}  # of parsers; others give what they are
-
-# Without `marginals`, two vectors, which only Python takes.
 OPTIONS: dict[str, tuple[Any, str, str]] = {
     "neighbours": (whole, "COUNT", "nearest rows of the other side that a row is compared with"),
     "beta": (number, "NUMBER", "inverse temperature of the softmax"),
     "bank": (Path, "FILE", "other queries, rows (b, d), to correct by"),
     "alpha": (number, "NUMBER", "share of the correction (nnn), discount of what is aligned (itermax)"),
     "activation": (whole, "COUNT", "best columns of a bank query that are corrected"),
+    "distribution": (str, "KIND", "what distances are taken for, normal or empirical"),
     "margin": (str, "KIND", "absolute, distance or ratio"),
     "candidates": (whole, "COUNT", "best columns of each row to start from"),
     "solver": (str, "NAME", "auto, dense or sparse"),
     "epsilon": (number, "NUMBER", "weight of the entropy"),
+    "marginals": (list[Path], "FILE", "weights of the rows of A, then of B: to be given twice; equal if left out"),
     "rho": (number, "NUMBER", "weight of the marginals' divergence: unbalanced transport"),
     "iterations": (whole, "COUNT", "at most"),
     "tolerance": (number, "NUMBER", "error of the marginals to stop at"),
@@ -34,31 +31,39 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
 }
 
 
-def flag_of(option: str) -> str:
-    return "-k" if option == "k" else f"--{option.replace('_', '-')}"
+with_method_options = with_options_of({name: method.options for name, method in METHODS.items()}, OPTIONS)
 
 
-def _option(name: str, parser: Any, metavar: str, text: str) -> tuple[Any, Any]:
-    told = f"Of {', '.join(method for method in METHODS if name in METHODS[method].options)}: {text}"
-    if parser is bool:
-        return bool, typer.Option(flag_of(name), help=told)
-    return TYPES.get(parser, parser), typer.Option(flag_of(name), parser=parser, metavar=metavar, help=told)
+OF_CORRECTIONS = {name: options_of(name) for name in CORRECTIONS}
+_TAKEN = {name for takes in OF_CORRECTIONS.values() for name in takes}
+with_correction_options = with_options_of(
+    OF_CORRECTIONS, {name: row for name, row in OPTIONS.items() if name in _TAKEN}
+)
 
 
-with_method_options = with_group("options", {name: _option(name, *row) for name, row in OPTIONS.items()})
+def checked_correction(name: str | None, options: dict[str, Any]) -> None:
+    """Raise before any file is read: an unknown correction, an option that it does not take, options of none."""
+    if name is not None:
+        refuse_foreign(name, OF_CORRECTIONS[one_of("correction", name, CORRECTIONS)], options, "--correction")
+    elif options:
+        raise ValueError(f"{flag_of(next(iter(options)))} must come with --correction, got none")
 
 
 def checked_options(method: str, k: int | None, options: dict[str, Any]) -> None:
     """Raise before any file is read: an unknown method, an option that it does not take."""
     takes = METHODS[one_of("method", method, METHODS)].options
-    for name, value in ({} if k is None else {"k": k}).items() | options.items():
-        if name not in takes:
-            told = ", ".join(map(flag_of, takes))
-            raise ValueError(
-                f"{flag_of(name)} must be left out with --method {method}, which takes {told}, got {value}"
-            )
+    refuse_foreign(method, takes, ({} if k is None else {"k": k}) | options)
+    if len(options.get("marginals", "AB")) != 2:
+        raise ValueError(
+            f"--marginals must be given twice, for the rows of A and of B, got {len(options['marginals'])} times"
+        )
 
 
-def with_bank(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, the bank's file read."""
-    return {**options, "bank": read_rows(options["bank"], None)} if "bank" in options else options
+def with_files(options: dict[str, Any], m: int, n: int) -> dict[str, Any]:
+    """The options, their files read."""
+    read = dict(options)
+    if "bank" in options:
+        read["bank"] = read_rows(options["bank"], None)
+    if "marginals" in options:
+        read["marginals"] = tuple(map(read_weights, options["marginals"], (m, n)))
+    return read

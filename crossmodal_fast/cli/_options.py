@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer  # noqa: TID253 - only the command line imports this module
 from numpy.typing import NDArray
 
@@ -67,6 +68,15 @@ def read_words(path: Path, count: int, key: str | None) -> NDArray[Any]:
     """`read_labels` likewise."""
     with _reading(path, "--labels-key"):
         return read_labels(path, count, key=key)
+
+
+def read_weights(path: Path, count: int) -> NDArray[np.float64]:
+    """A number for each of `count` rows."""
+    words = read_words(path, count, None)
+    try:
+        return words.astype(np.float64)
+    except ValueError as error:
+        raise ValueError(f"'{path}' must hold a number for each of {count} rows, got text") from error
 
 
 @contextmanager

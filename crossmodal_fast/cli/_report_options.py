@@ -8,8 +8,7 @@ import typer  # noqa: TID253 - only the command line imports this module
 from ..files import check_output, read_pairs
 from ..report import Items, read_items
 from ..report._page import SUFFIXES
-from ._groups import with_group
-from ._method_options import flag_of
+from ._groups import flag_of, with_group
 from ._options import read_words, whole
 
 OPTIONS = {

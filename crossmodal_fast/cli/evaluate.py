@@ -7,8 +7,10 @@ from typing import Annotated, Any
 import typer  # noqa: TID253 - only the command line imports this module
 
 from .. import evaluate as measures
+from .. import matching
 from .._progress import bar
 from ..evaluate._chosen import chosen_measures
+from ._method_options import checked_correction, with_correction_options, with_files
 from ._options import (
     Backend,
     Key,
@@ -21,6 +23,7 @@ from ._options import (
 )
 
 
+@with_correction_options
 def evaluate(
     a: Annotated[
         Path | None, typer.Argument(metavar="A", help="Rows (m, d): .npy .npz .parquet .csv .safetensors")
@@ -45,18 +48,26 @@ def evaluate(
     empty: Annotated[str, typer.Option(help="Queries without a right answer: error, skip, neg or pos")] = "error",
     missing: Annotated[str, typer.Option(help="Judged queries that --run leaves out: error, skip or neg")] = "error",
     metric: Metric = "cosine",
+    correction: Annotated[
+        str | None, typer.Option(help="Of hubs, for A and B: csls, nnn, inverted_softmax or dual_softmax")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table")] = False,
     key: Key = None,
     labels_key: Annotated[str | None, typer.Option(help="Array or column that holds the labels")] = None,
     backend: Backend = "auto",
     max_bytes: MaxBytes = None,
     threads: Threads = None,
+    *,
+    options: dict[str, Any],
 ) -> None:
     """Search every row of A in B and measure where the right rows come, beside what chance would give.
 
     With --run and --qrels instead of A and B: measure a ready ranking against judgements.
     """
+    checked_correction(correction, options)
     if run is not None and qrels is not None and a is None and b is None:
+        if correction is not None:
+            raise ValueError(f"--correction must be left out with --run, which is ranked already, got {correction}")
         with bar(f"reading {run.name}"):
             sides = measures.read_run(run), measures.read_qrels(qrels)
         found = measures.rankings(*sides, metrics, ties=ties or "docid", empty=empty, missing=missing)
@@ -81,10 +92,15 @@ def evaluate(
             f"--labels-a and --labels-b must be given where '{a}' and '{b}' have not equally many rows, "
             f"got {len(queries)} and {len(gallery)}"
         )
-    with speaking_of(queries=a, gallery=b), bar("ranking"):
+    options = with_files(options, len(queries), len(gallery))
+    control: dict[str, Any] = {"backend": backend, "max_bytes": max_bytes, "n_threads": threads}
+    with speaking_of(queries=a, gallery=b, X=a, Y=b), bar("ranking"):
+        bias = None
+        if correction is not None:
+            bias = matching.correction(queries, gallery, correction, metric=metric, **options, **control)
         found = measures.retrieval(
             queries, gallery, labels=labels, metric=metric, k=cuts, metrics=metrics, ties=ties or "index", empty=empty,
-            backend=backend, max_bytes=max_bytes, n_threads=threads,
+            bias=bias, **control,
         )  # fmt: skip
     counts = 1 if labels is None else measures.count_positives(*labels)
     _print(found, _by_chance(found, len(gallery), counts, empty), as_json)

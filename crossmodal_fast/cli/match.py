@@ -14,7 +14,7 @@ from .._progress import bar
 from ..files import TABLE_WRITERS, atomic, check_output, write_table
 from ..matching import scores_of
 from ..report import page_of
-from ._method_options import checked_options, with_bank, with_method_options
+from ._method_options import checked_options, with_files, with_method_options
 from ._options import Backend, FirstFile, Key, MaxBytes, Metric, SecondFile, Threads, read_pair, speaking_of, whole
 from ._report_options import checked_report, report_of, with_report_options
 
@@ -56,7 +56,7 @@ def match(
     checked_options(method, k, options)
     report = checked_report(page)
     queries, gallery = read_pair(a, b, key)
-    options = with_bank(options)
+    options = with_files(options, len(queries), len(gallery))
     shown = report_of(page, len(queries), len(gallery))
     start = time.perf_counter()
     control: dict[str, Any] = {"backend": backend, "max_bytes": max_bytes, "n_threads": threads}

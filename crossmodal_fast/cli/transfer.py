@@ -9,6 +9,7 @@ import typer  # noqa: TID253 - only the command line imports this module
 from .. import TransferMap, fit_transfer
 from .._progress import bar
 from ..files import ARRAY_WRITERS, check_input, check_output, write_array
+from ._fit_options import checked_options, with_files, with_fit_options
 from ._options import (
     Backend,
     FirstFile,
@@ -16,38 +17,44 @@ from ._options import (
     MaxBytes,
     SecondFile,
     Threads,
-    number,
     read_pair,
     read_rows,
+    read_weights,
     speaking_of,
 )
 
 MAP = (".npz",)
 
 
+@with_fit_options
 def fit(
     a: FirstFile,
     b: SecondFile,
     output: Annotated[Path, typer.Option("-o", "--output", help="The map to write: .npz")],
     method: Annotated[
-        str, typer.Option(help="auto (the one that finds most), lstsq, ridge, procrustes, cca, pls, ..")
+        str,
+        typer.Option(help="auto (what finds most), lstsq, ridge, procrustes, cca, pls, multistep, self_learning .."),
     ] = "auto",
-    regularization: Annotated[
-        float | None,
-        typer.Option(parser=number, metavar="NUMBER", help="Of ridge: weight of the squared map, 1 if left out"),
-    ] = None,
+    no_center: Annotated[bool, typer.Option("--no-center", help="Without an intercept")] = False,
+    weights: Annotated[Path | None, typer.Option(help="A weight for each pair, at least 0; equal if left out")] = None,
     key: Key = None,
+    *,
+    options: dict[str, Any],
 ) -> None:
-    """Learn the map from the rows of A to the rows of B; row i of A is paired with row i of B."""
+    """Learn the map from the rows of A to the rows of B.
+
+    Row i of A is paired with row i of B, but with self_learning (from --pairs) and unsupervised.
+    """
     check_output(output, MAP)
-    if regularization is not None and method != "ridge":
-        raise ValueError(f"--regularization must come with --method ridge, got --method {method}")
+    checked_options(method, options)
+    options = with_files(options)
     source, target = read_pair(a, b, key)
-    options: dict[str, Any] = {} if regularization is None else {"regularization": regularization}
+    weight = None if weights is None else read_weights(weights, len(source))
     with speaking_of(A=a, B=b), bar("fitting"):
-        found = fit_transfer(source, target, method, **options)
+        found = fit_transfer(source, target, method, center=not no_center, sample_weight=weight, **options)
     found.save(output)
-    typer.echo(f"{output}: {found!r}, relative error {found.training_residual:.4f} on {len(source)} training pairs")
+    pairs = found.details.get("pairs", len(source))
+    typer.echo(f"{output}: {found!r}, relative error {found.training_residual:.4f} on {pairs} training pairs")
     if method == "auto":
         typer.echo(_contest(found.details))
 

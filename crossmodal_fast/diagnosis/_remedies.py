@@ -80,9 +80,9 @@ def _mean_shift(split: Split) -> Space:
 
 def with_csls(space: Space, split: Split) -> Space:
     """Conneau et al. 2018."""
-    from ..matching import csls_bias
+    from ..matching import correction
 
-    return space._replace(bias=csls_bias(space.x, space.y, split.k, **split.control))
+    return space._replace(bias=correction(space.x, space.y, "csls", neighbours=split.k, **split.control))
 
 
 def _csls(split: Split) -> Space:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import one_of, rows_of
 from .._config import Control, resolve
 from .._validate import TIES as SETTLED
-from .._validate import flag
+from .._validate import biases, flag
 from ._chosen import chosen_measures, usual_measures
 from ._measures import EMPTY, owners
 from ._positions import listed
@@ -44,6 +44,7 @@ def retrieval(
     groups: ArrayLike | None = None,
     per_query: bool = False,
     exclude_self: bool = False,
+    bias: tuple[ArrayLike, ArrayLike] | None = None,
     **control: Any,
 ) -> dict[str, Any]:
     """Search every query in the gallery and measure where its positives come.
@@ -80,6 +81,9 @@ def retrieval(
         Return the value of each query that is counted, arrays (m,) in the order of the queries, instead of their means.
     exclude_self : bool, default False
         Gallery row i is no answer to query i, nor a positive of it. Needs m == n.
+    bias : (array_like (m,), array_like (n,)), optional
+        Added to the distances (dot and precomputed: scores) as in `topk`; `matching.correction` makes those of CSLS and
+        its like, minus the potentials f and g of a `Plan` those of Sinkhorn.
     **control
         As in `ranks`, and metric_kwargs. Of a ready score matrix max_bytes bounds the block in work.
 
@@ -111,12 +115,13 @@ def retrieval(
             f"exclude_self must be False unless there are as many queries as gallery rows, got {m} and {n}"
         )
     truth = positives_of(positives, labels, grades, m, n)
+    added = biases(bias, (), m, n)
     group = group_labels(groups, m)
     if others is not None and truth.counts.sum() <= FEW_POSITIVES * m:
-        parts = _counted(rows, others, metric, truth, exclude_self, control)
+        parts = _counted(rows, others, metric, truth, exclude_self, {**control, "bias": added})
     else:
         step = _rows_per_block(n, settled.max_bytes)
-        parts = _sorted(_score_blocks(rows, others, metric, step, control), truth, exclude_self)
+        parts = _sorted(_score_blocks(rows, others, metric, step, added, control), truth, exclude_self)
     listings = (listed(*part, ties, n - exclude_self) for part in parts)
     values, missing = columns_of(listings, chosen)
     values = settle_empty(values, missing, chosen, empty)
@@ -172,7 +177,7 @@ def _rows_per_block(n: int, max_bytes: int) -> int:
 
 
 def _score_blocks(
-    rows: Array, others: Array | None, metric: str, step: int, control: dict[str, Any]
+    rows: Array, others: Array | None, metric: str, step: int, bias: Any, control: dict[str, Any]
 ) -> Iterator[tuple[int, Array]]:
     """(first row, scores (rows, n) float64, higher is better)."""
     from .._operations import pairwise_distances
@@ -180,6 +185,7 @@ def _score_blocks(
     for start in range(0, len(rows), step):
         if others is not None:
             scores = pairwise_distances(rows[start : start + step], others, metric, dtype=np.float64, **control)
+            _add(scores, bias, start)
             yield start, scores if metric == "dot" else np.negative(scores, out=scores)
         else:
             scores = np.array(rows[start : start + step], dtype=np.float64)
@@ -188,7 +194,14 @@ def _score_blocks(
                 row = int(np.argmin(finite.all(axis=1)))
                 value = scores[row][~finite[row]][0]
                 raise ValueError(f"queries must hold finite scores, got {value} in row {start + row}")
+            _add(scores, bias, start)
             yield start, scores
+
+
+def _add(scores: Array, bias: Any, start: int) -> None:
+    if bias is not None:
+        u, v = bias
+        scores += u[start : start + len(scores), None] + v
 
 
 def _ranks_in_rows(scores: Array, columns: list[Indices], ties: str) -> Float64:

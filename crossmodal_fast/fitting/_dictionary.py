@@ -47,10 +47,11 @@ def induced(X: ArrayLike, Y: ArrayLike, neighbours: int = NEIGHBOURS) -> Diction
     array([1, 0])
     """
     from .._operations import topk_both
-    from ..matching import csls_bias
+    from ..matching import correction
 
     X, Y = rows_of("X", X), rows_of("Y", Y)
-    best = topk_both(X, Y, 1, "cosine", bias=csls_bias(X, Y, whole("neighbours", neighbours)))
+    bias = correction(X, Y, "csls", neighbours=whole("neighbours", neighbours))
+    best = topk_both(X, Y, 1, "cosine", bias=bias)
     columns, rows = (found.indices[:, 0] for found in best)
     pairs = np.unique(np.concatenate([np.arange(len(X)) * len(Y) + columns, rows * len(Y) + np.arange(len(Y))]))
     rows, columns = np.divmod(pairs, len(Y))

@@ -155,17 +155,18 @@ def fit_transfer(
         return map_of(pairs, METHODS[method](pairs, **options), method)
 
 
-def _options_of(method: str) -> list[str]:
+def options_of(method: str) -> list[str]:
+    """The names of a method's options."""
     parameters = inspect.signature((METHODS | UNPAIRED)[method]).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
 def _check_options(method: str, options: dict[str, Any]) -> None:
-    known = _options_of(method)
+    known = options_of(method)
     for name, value in options.items():
         if name in known:
             continue
-        owners = [other for other in METHODS | UNPAIRED if name in _options_of(other)]
+        owners = [other for other in METHODS | UNPAIRED if name in options_of(other)]
         if not owners:
             raise TypeError(f"options must be among {', '.join(known) or 'none'} with method={method!r}, got {name!r}")
         raise ValueError(

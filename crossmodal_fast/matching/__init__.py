@@ -1,7 +1,7 @@
 """Matching two modalities: one function, a table of methods."""
 
 from ._assignment import Assignment
-from ._hubness import csls_bias
+from ._corrections import CORRECTIONS, correction
 from ._match import METHODS, match
 from ._results import Indices, Matches
 from ._segments import SegmentMatches, match_segments
@@ -9,13 +9,14 @@ from ._sources import scores_of
 from ._transport import Plan
 
 __all__ = [
+    "CORRECTIONS",
     "METHODS",
     "Assignment",
     "Indices",
     "Matches",
     "Plan",
     "SegmentMatches",
-    "csls_bias",
+    "correction",
     "match",
     "match_segments",
     "scores_of",

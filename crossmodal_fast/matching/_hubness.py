@@ -7,15 +7,13 @@
 All but the ratio are biases u_i + v_j: one pass finds the means, another the pairs, and nothing (m, n) is stored.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import number, one_of, whole
 from ._neighbours import Sides, checked, chosen, retrieved, scaled
 from ._results import Best, Float64, Indices, Matches
-from ._sources import Source, source_of
+from ._sources import Bias, Source
 
 MARGINS = ("absolute", "distance", "ratio")
 
@@ -39,17 +37,16 @@ def densities(source: Source, neighbours: int) -> tuple[Float64, Float64]:
     return means(near.rows), means(near.columns)
 
 
-def csls_bias(X: ArrayLike, Y: ArrayLike, neighbours: int, **control: Any) -> tuple[Float64, Float64]:
-    """u (m,) and v (n,), added to the cosine distances of X (m, d) and Y (n, d): their order is that of CSLS then."""
-    r, c = densities(source_of(X, Y, "cosine", control, of_none=False), neighbours)
-    return r / 2, c / 2
+def csls_shift(source: Source, *, neighbours: int = 10) -> Bias:
+    """Half of what CSLS takes off a score."""
+    r, c = densities(source, whole("neighbours", neighbours))
+    return -r / 2, -c / 2
 
 
 def csls(source: Source, *, k: int = 1, neighbours: int = 10, retrieval: str = "forward") -> Matches:
     """Cross-domain similarity local scaling."""
     checked(source, k, retrieval)
-    r, c = densities(source, whole("neighbours", neighbours))
-    return scaled(retrieved(source, k, retrieval, (-r / 2, -c / 2)), 2.0)
+    return scaled(retrieved(source, k, retrieval, csls_shift(source, neighbours=neighbours)), 2.0)
 
 
 def margin(
@@ -82,15 +79,20 @@ def _ratios(found: Best, own: Float64, other: Float64, k: int) -> Best:
     return Best(np.take_along_axis(found.partners, order, axis=1), np.take_along_axis(ratio, order, axis=1))
 
 
+def nnn_shift(source: Source, *, bank: ArrayLike | None = None, alpha: float = 0.75, neighbours: int = 128) -> Bias:
+    """What NNN takes off a score."""
+    alpha, neighbours = number("alpha", alpha), whole("neighbours", neighbours)
+    if bank is None:
+        raise ValueError("bank must be given with method='nnn', got None; bank=X takes the queries themselves")
+    queries = source.of_bank(bank)
+    near = queries.by_both((1, min(neighbours, queries.shape[0])))[1]
+    return np.zeros(source.shape[0]), -alpha * means(near)
+
+
 def nnn(
     source: Source, *, bank: ArrayLike | None = None, k: int = 1, alpha: float = 0.75, neighbours: int = 128,
     retrieval: str = "forward",
 ) -> Matches:  # fmt: skip
     """Nearest neighbour normalisation by a bank of queries."""
     checked(source, k, retrieval)
-    alpha, neighbours = number("alpha", alpha), whole("neighbours", neighbours)
-    if bank is None:
-        raise ValueError("bank must be given with method='nnn', got None; bank=X takes the queries themselves")
-    queries = source.of_bank(bank)
-    near = queries.by_both((1, min(neighbours, queries.shape[0])))[1]
-    return retrieved(source, k, retrieval, (np.zeros(source.shape[0]), -alpha * means(near)))
+    return retrieved(source, k, retrieval, nnn_shift(source, bank=bank, alpha=alpha, neighbours=neighbours))

@@ -22,7 +22,9 @@ from ._assignment import assignment
 from ._greedy import greedy
 from ._hubness import csls, margin, nnn
 from ._neighbours import mutual, topk
+from ._proximity import mutual_proximity
 from ._results import Matches, with_scores
+from ._scaling import dissim_local, local_scaling, nicdm
 from ._softmax import dual_softmax, inverted_softmax, qb_norm, softmax_prior
 from ._sources import FILTERS, source_of
 from ._transport import sinkhorn
@@ -30,10 +32,10 @@ from ._transport import sinkhorn
 
 @dataclass(frozen=True)
 class Method:
-    """A way of choosing pairs; `filtered`: which of them may match can be restricted; `of_none`: also without rows."""
+    """A way of choosing pairs; `filters`: what may restrict which of them match; `of_none`: also without rows."""
 
     run: Callable[..., Matches]
-    filtered: bool = True
+    filters: tuple[str, ...] = FILTERS
     of_none: bool = False
 
     @cached_property
@@ -41,20 +43,26 @@ class Method:
         return tuple(inspect.signature(self.run).parameters)[1:]
 
 
+ITSELF = ("exclude_self",)
+
 METHODS: dict[str, Method] = {
     "topk": Method(topk, of_none=True),
     "mutual": Method(mutual),
     "csls": Method(csls),
     "margin": Method(margin),
     "nnn": Method(nnn),
-    "inverted_softmax": Method(inverted_softmax, filtered=False),
-    "dual_softmax": Method(dual_softmax, filtered=False),
-    "softmax_prior": Method(softmax_prior, filtered=False),
-    "qb_norm": Method(qb_norm, filtered=False),
-    "greedy": Method(greedy, filtered=False),
-    "assignment": Method(assignment, filtered=False),
-    "sinkhorn": Method(sinkhorn, filtered=False),
-    "itermax": Method(itermax, filtered=False),
+    "inverted_softmax": Method(inverted_softmax, filters=()),
+    "dual_softmax": Method(dual_softmax, filters=()),
+    "softmax_prior": Method(softmax_prior, filters=()),
+    "qb_norm": Method(qb_norm, filters=()),
+    "local_scaling": Method(local_scaling, filters=ITSELF),
+    "nicdm": Method(nicdm, filters=ITSELF),
+    "dissim_local": Method(dissim_local, filters=ITSELF),
+    "mutual_proximity": Method(mutual_proximity, filters=ITSELF),
+    "greedy": Method(greedy, filters=()),
+    "assignment": Method(assignment, filters=()),
+    "sinkhorn": Method(sinkhorn, filters=()),
+    "itermax": Method(itermax, filters=()),
 }
 
 
@@ -120,6 +128,14 @@ def match(
       transductive. "softmax_prior" (k, beta=20): s_ij exp(beta s_ij - L_j); transductive. Cheng et al. 2021.
     - "qb_norm" (bank, k, beta=20, activation=1): beta s_ij - L_j over the bank for queries whose best column is one of
       the `activation` best of a bank query, else beta s_ij. Bogolin et al. 2022.
+    - "local_scaling" (k, neighbours=10, retrieval): -d_ij^2 / (s_i s_j), d the distance, s the distance to the
+      neighbours-th nearest on the other side: the log of Zelnik-Manor and Perona's affinity (2004). "nicdm": the same
+      with -d_ij / (m_i m_j)^1/2, m the mean distance to the nearest `neighbours`. "dissim_local", of squared Euclidean
+      distances: |x_i - c_i|^2 + |y_j - c_j|^2 - d_ij^2, c the centroid of the nearest (Hara et al. 2016).
+      "mutual_proximity" (k, distribution="normal", retrieval): P(D_i > d_ij) P(D_j > d_ij), D_i being the distances of
+      row i to all columns, D_j of column j to all rows, both taken as normal (the score is the logarithm) or with
+      "empirical" as they are. Schnitzer et al. 2012. Transductive; all four take exclude_self, to match a set with
+      itself, and ready scores that are minus distances (dissim_local none).
     - "greedy" (candidates=16): one to one, the best pair of all first; s_ij. Transductive.
     - "assignment" (solver="auto", candidates=16): one to one, the largest total; s_ij. Returns an `Assignment` with the
       dual solution u, v and the gap that it leaves. "dense" (SciPy, O(n^3)) makes the matrix; "sparse" starts from the
@@ -168,8 +184,8 @@ def method_of(name: str, k: Any, keywords: dict[str, Any]) -> tuple[Method, dict
     if k is not None:
         options["k"] = k
     foreign = [option for option in options if option not in chosen.options]
-    if not chosen.filtered:
-        foreign += [option for option in FILTERS if keywords.get(option) is not None and keywords[option] is not False]
+    refused = [option for option in FILTERS if option not in chosen.filters]
+    foreign += [option for option in refused if keywords.get(option) is not None and keywords[option] is not False]
     for option in foreign:
         value = {**options, **keywords}[option]
         takes = ", ".join(chosen.options)

@@ -9,16 +9,20 @@ L_j is the log-sum-exp of beta s over the queries, L_i over the gallery (`logsum
 """
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _validate
 from .._arguments import whole
 from ._neighbours import checked, retrieved, scaled
-from ._results import Best, Float64, Indices, Matches, pairs_of
-from ._sources import Source
+from ._results import Best, Indices, Matches, pairs_of
+from ._sources import Bias, Source
+from ._wider import best_of, wider
 
-SPARE = 16  # candidates of the prior beyond 2 k, before it asks for more
-WIDENED = 4  # times as many then
+
+def inverted_shift(source: Source, *, beta: float = 20.0, bank: ArrayLike | None = None) -> Bias:
+    """What the inverted softmax takes off a score."""
+    queries, beta = source if bank is None else source.of_bank(bank), _validate.positive("beta", beta)
+    return np.zeros(source.shape[0]), -queries.log_sums(beta, "columns") / beta
 
 
 def inverted_softmax(
@@ -26,17 +30,19 @@ def inverted_softmax(
 ) -> Matches:
     """Softmax over the queries, or over a bank of others."""
     checked(source, k, retrieval)
-    queries, beta = source if bank is None else source.of_bank(bank), _validate.positive("beta", beta)
-    bias = np.zeros(source.shape[0]), -queries.log_sums(beta, "columns") / beta
-    return scaled(retrieved(source, k, retrieval, bias), beta)
+    return scaled(retrieved(source, k, retrieval, inverted_shift(source, beta=beta, bank=bank)), beta)
+
+
+def dual_shift(source: Source, *, beta: float = 20.0) -> Bias:
+    """Half of what the dual softmax takes off a score."""
+    rows, columns = source.log_sums(_validate.positive("beta", beta), "both")
+    return -rows / (2 * beta), -columns / (2 * beta)
 
 
 def dual_softmax(source: Source, *, k: int = 1, beta: float = 20.0, retrieval: str = "forward") -> Matches:
     """The product of the softmaxes over queries and gallery."""
     checked(source, k, retrieval)
-    rows, columns = source.log_sums(_validate.positive("beta", beta), "both")
-    bias = -rows / (2 * beta), -columns / (2 * beta)
-    return scaled(retrieved(source, k, retrieval, bias), 2 * beta)
+    return scaled(retrieved(source, k, retrieval, dual_shift(source, beta=beta)), 2 * beta)
 
 
 def qb_norm(
@@ -72,24 +78,16 @@ def softmax_prior(source: Source, *, k: int = 1, beta: float = 20.0) -> Matches:
     touch = float(np.median(source.by_rows(1).scores)) if m else 1.0
     touch = touch if touch > 0 else 1.0
     slope = beta + 1 / touch
-    partners, scores = np.empty((m, k), np.int64), np.empty((m, k))
-    rows, width, everything = np.arange(m), min(n, 2 * k + SPARE), np.arange(n)
-    while len(rows):
-        part = source if len(rows) == m else source.part(rows, everything)
+
+    def valued(rows: Indices, width: int) -> tuple[Best, NDArray[np.bool_]]:
+        part = source if len(rows) == m else source.part(rows, np.arange(n))
         found = part.by_rows(width, (np.zeros(len(rows)), shift / slope))
-        partners[rows], scores[rows] = _valued(found, shift, beta, slope, k)
+        added = shift[found.partners]
+        plain = found.scores - added / slope
+        best = best_of(found.partners, plain * np.exp(beta * plain + added), k)
         with np.errstate(divide="ignore", invalid="ignore"):  # of scores that are not positive: nan, undecided
-            least = np.log(scores[rows, -1])
+            least = np.log(best.scores[:, -1])
         bound = slope * found.scores[:, -1] + np.log(touch) - 1
-        rows = rows[~(least > bound)] if width < n else rows[:0]
-        width = min(n, WIDENED * width)
-    return pairs_of(Best(partners, scores))
+        return best, (least > bound) | (width == n)
 
-
-def _valued(found: Best, shift: Float64, beta: float, slope: float, k: int) -> Best:
-    """The k best of the candidates by s exp(beta s + shift), ties by lowest column."""
-    added = shift[found.partners]
-    plain = found.scores - added / slope
-    value = plain * np.exp(beta * plain + added)
-    order: Indices = np.lexsort((found.partners, -value), axis=1)[:, :k]
-    return Best(np.take_along_axis(found.partners, order, axis=1), np.take_along_axis(value, order, axis=1))
+    return pairs_of(wider(m, n, k, valued))

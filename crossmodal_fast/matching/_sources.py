@@ -21,6 +21,7 @@ from ..preprocess import result_dtype
 from ._results import Array, Best, Float64, Indices, finite
 
 BLOCK_BYTES = 1 << 25  # of workspace at a time, less where max_bytes says so: 32 MiB
+TILE = 2048  # rows and columns of scores that are looked at as they are: 32 MiB
 BYTES_PER_SCORE = 32  # of workspace while a block is searched: a float64 copy, its partition, an int32 sum, masks
 SIMILARITIES = ("cosine", "correlation")  # distances that are 1 - similarity
 FILTERS = ("mask", "exclude", "exclude_self", "bias")  # of the searches: which pairs may match, and what is added
@@ -29,7 +30,7 @@ Bias = tuple[Float64, Float64]
 
 
 def scores_of(distances: Array, metric: str) -> Array:
-    """Distances as `topk` returns them, turned so that higher is better; in place."""
+    """Distances (m, k) as `topk` returns them, turned so that higher is better; in place where they are an array."""
     if metric == "dot":
         return distances
     if metric in SIMILARITIES:
@@ -44,6 +45,7 @@ class Source(Protocol):
     dtype: np.dtype[Any]
     constant: float
     control: Control
+    own_excluded: bool  # row i is no partner of column i
 
     def checked(self, k: Any, both: bool) -> int:
         """k, if there are so many columns and, for both directions, rows."""
@@ -65,6 +67,14 @@ class Source(Protocol):
 
     def part(self, rows: Indices, columns: Indices) -> "Source":
         """Some rows with some columns, ascending."""
+        ...
+
+    def at_least(self, rows: Indices, columns: Indices) -> Indices:
+        """How many columns of row rows[p] score as well as columns[p] or better, itself included: (p,)."""
+        ...
+
+    def tiles(self) -> Iterator[tuple[slice, slice, Float64]]:
+        """All scores, some rows with some columns at a time, within the accuracy of `pairwise_distances`."""
         ...
 
     def turned(self) -> "Source":
@@ -104,6 +114,7 @@ class Embeddings:
         self.dtype = _validate.output_dtype(keywords.get("dtype"), X, Y)
         self.constant = 1.0 if metric in SIMILARITIES else 0.0
         self.kwargs = keywords.get("metric_kwargs")
+        self.own_excluded = bool(keywords.get("exclude_self"))
 
     def checked(self, k: Any, both: bool) -> int:
         side = "the shorter side" if both else "Y"
@@ -149,7 +160,36 @@ class Embeddings:
         return Embeddings(rows, self.y, self.metric, keywords)
 
     def part(self, rows: Indices, columns: Indices) -> "Embeddings":
-        return Embeddings(Part(self.x, rows), Part(self.y, columns), self.metric, self.search)
+        search = dict(self.search)
+        if search.pop("exclude_self", False):
+            place = np.searchsorted(columns, rows)
+            there = columns[np.minimum(place, len(columns) - 1)] == rows
+            search["exclude"] = np.where(there, place, -1)
+        return Embeddings(Part(self.x, rows), Part(self.y, columns), self.metric, search)
+
+    def at_least(self, rows: Indices, columns: Indices) -> Indices:
+        from .._operations import ranks
+
+        order = np.argsort(rows, kind="stable")
+        indptr = np.searchsorted(rows[order], np.arange(self.shape[0] + 1))
+        counts = np.empty(len(rows), np.int64)
+        counts[order] = ranks(self.x, self.y, (indptr, columns[order]), self.metric, ties="pessimistic", **self.search)
+        return counts
+
+    def tiles(self) -> Iterator[tuple[slice, slice, Float64]]:
+        from .._operations import pairwise_distances
+
+        for rows in _slices(self.shape[0]):
+            for columns in _slices(self.shape[1]):
+                distances = pairwise_distances(
+                    self.x[rows], self.y[columns], self.metric, metric_kwargs=self.kwargs, dtype=np.float64,
+                    **self.control,
+                )  # fmt: skip
+                yield rows, columns, scores_of(distances, self.metric)
+
+    def by(self, metric: str) -> "Embeddings":
+        """The same rows by another metric."""
+        return Embeddings(self.x, self.y, metric, {**self.search, "dtype": self.dtype})
 
     def turned(self) -> "Embeddings":
         return Embeddings(self.y, self.x, self.metric, self.search)
@@ -171,6 +211,8 @@ class Embeddings:
 
 class Precomputed:
     """Ready scores."""
+
+    own_excluded = False
 
     def __init__(self, scores: Any, control: Control, name: str = "X", constant: float = 0.0) -> None:
         self.scores, self.name, self.constant = scores, name, constant
@@ -233,19 +275,38 @@ class Precomputed:
             raise ValueError(
                 f"bank must hold scores of {self.shape[1]} columns, as X does, got shape {tuple(scores.shape)}"
             )
-        return Precomputed(scores, self.control, "bank")
+        return Precomputed(scores, self.control, "bank", self.constant)
 
     def part(self, rows: Indices, columns: Indices) -> "Precomputed":
-        return Precomputed(Part(self.scores, rows, columns), self.control)
+        return Precomputed(Part(self.scores, rows, columns), self.control, constant=self.constant)
+
+    def at_least(self, rows: Indices, columns: Indices) -> Indices:
+        order = np.argsort(rows, kind="stable")
+        indptr = np.searchsorted(rows[order], np.arange(self.shape[0] + 1))
+        counts = np.empty(len(rows), np.int64)
+        for start, block in self._blocks(None):
+            for row, scores in enumerate(block, start):
+                pairs = order[indptr[row] : indptr[row + 1]]
+                below = np.searchsorted(np.sort(scores), scores[columns[pairs]], side="left")
+                counts[pairs] = self.shape[1] - below
+        return counts
+
+    def tiles(self) -> Iterator[tuple[slice, slice, Float64]]:
+        for start, block in self._blocks(None):
+            yield slice(start, start + len(block)), slice(0, self.shape[1]), block
 
     def turned(self) -> "Precomputed":
-        return Precomputed(self.scores.T, self.control)
+        return Precomputed(self.scores.T, self.control, constant=self.constant)
 
     def dense(self, dtype: npt.DTypeLike = np.float64) -> Array:
         return np.concatenate([block.astype(dtype, copy=False) for _, block in self._blocks(None)])
 
     def exact(self) -> Float64:
         return self.dense()
+
+
+def _slices(count: int) -> list[slice]:
+    return [slice(start, min(start + TILE, count)) for start in range(0, count, TILE)]
 
 
 def _joined(found: list[Best]) -> Best:

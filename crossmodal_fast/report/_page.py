@@ -56,7 +56,9 @@ def write_report(
     ----------
     path : path
         Ends in .html or .htm.
-    matches, queries, gallery, **options
+    matches : Matches
+        rows, columns and scores (p,), as `match` gives.
+    queries, gallery, **options
         As in `page_of`.
 
     Returns
