@@ -27,16 +27,25 @@ def modality_gap(X: ArrayLike, Y: ArrayLike) -> float:
     1.0
     """
     x, y = _two(X, Y)
-    return float(np.linalg.norm(column_means("X", x) - column_means("Y", y)))
+    return float(_lengths((column_means("X", x) - column_means("Y", y))[None])[0])
 
 
 def alignment(X: ArrayLike, Y: ArrayLike, a: float = 2.0) -> float:
     """Mean of ||x_i - y_i||^a over pairs of rows: X (n, d), Y (n, d), a >= 0. 0 is best. Wang and Isola 2020."""
     x, y = _pairs(X, Y)
     power, total = number("a", a), 0.0
-    for (_, left), (_, right) in zip(row_blocks("X", x), row_blocks("Y", y), strict=True):
-        total += float((np.linalg.norm(left - right, axis=1) ** power).sum())
+    with np.errstate(over="ignore"):  # a power that float64 cannot hold is infinite
+        for (_, left), (_, right) in zip(row_blocks("X", x), row_blocks("Y", y), strict=True):
+            total += float((_lengths(left - right) ** power).sum())
     return total / len(x)
+
+
+def _lengths(rows: Float64) -> Float64:
+    """Of each row (n,), without squares that leave float64."""
+    largest = np.abs(rows).max(axis=1)
+    unit = np.where(largest > 0, power_below(largest), 1.0)
+    found: Float64 = unit * np.linalg.norm(rows / unit[:, None], axis=1)
+    return found
 
 
 def uniformity(X: ArrayLike, t: float = 2.0, **control: Any) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import rows_of, whole
+from ..preprocess import unit_rows
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -60,8 +61,6 @@ def induced(X: ArrayLike, Y: ArrayLike, neighbours: int = NEIGHBOURS) -> Diction
 
 def cosines(X: Array, Y: Array) -> Float64:
     """Of row i with row i: (n,); 0 for a row of zeros."""
-    X, Y = np.asarray(X, np.float64), np.asarray(Y, np.float64)
-    length = np.linalg.norm(X, axis=1) * np.linalg.norm(Y, axis=1)
-    product = np.einsum("ij,ij->i", X, Y)
-    found: Float64 = np.divide(product, length, out=np.zeros(len(X)), where=length > 0)
+    x, y = (unit_rows(name, np.asarray(side, np.float64)) for name, side in (("X", X), ("Y", Y)))
+    found: Float64 = np.einsum("ij,ij->i", x, y)
     return found

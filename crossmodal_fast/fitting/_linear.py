@@ -84,7 +84,8 @@ class RidgePath:
         left, self._singular, self._right = pairs.x_basis
         gap = pairs.Y - pairs.X @ self._prior
         self._inside = left.T @ gap
-        self._outside = float(np.square(gap - left @ self._inside).sum())
+        with np.errstate(over="ignore"):  # a prior that is far too large
+            self._outside = float(np.square(gap - left @ self._inside).sum())
 
     @property
     def default_regularizations(self) -> Float64:

@@ -94,7 +94,10 @@ class TransferMap:
 
     def inverse(self) -> "TransferMap":
         """The map back, by the pseudo-inverse: e_i = M^+ (e_j - bias). For an orthogonal M it is M^T."""
-        back = cast(Float64, np.linalg.pinv(self.M, rcond=RANK_CUTOFF))
+        with np.errstate(over="ignore", invalid="ignore"):
+            back = cast(Float64, np.linalg.pinv(self.M, rcond=RANK_CUTOFF))
+        if not np.isfinite(back).all():
+            raise ValueError(f"M must have an inverse that float64 holds, got entries up to {np.abs(self.M).max():g}")
         return TransferMap(back, -back @ self.bias, f"inverse of {self.method}")
 
     def compose(self, other: "TransferMap") -> "TransferMap":

@@ -60,8 +60,13 @@ class TwoViews:
         found = self.across()
         self._map = map_of(pairs, found, type(self).__name__.lower())
         if whitened:
-            self.projection_a_ = self.projection_a_ / pairs.x_size
-            self.projection_b_ = self.projection_b_ / pairs.y_size
+            with np.errstate(over="ignore", invalid="ignore"):
+                self.projection_a_ = self.projection_a_ / pairs.x_size
+                self.projection_b_ = self.projection_b_ / pairs.y_size
+            if not (np.isfinite(self.projection_a_).all() and np.isfinite(self.projection_b_).all()):
+                raise ValueError(
+                    f"A and B must be of sizes that float64 divides by, got {pairs.x_size:g} and {pairs.y_size:g}"
+                )
         self.mean_a_, self.mean_b_ = pairs.x_mean, pairs.y_mean
         return found
 

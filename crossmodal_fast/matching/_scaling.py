@@ -19,7 +19,7 @@ from .._arguments import whole
 from ..preprocess import BLOCK_BYTES
 from ._hubness import nearest
 from ._neighbours import Sides, checked, chosen, retrieved
-from ._results import Best, Float64, Indices, Matches
+from ._results import Best, Float64, Indices, Matches, finite
 from ._sources import Embeddings, Source
 from ._wider import best_of, wider
 
@@ -103,6 +103,7 @@ def _scaled(source: Source, k: int, neighbours: int, retrieval: str, size: Size,
 
 def _distances(source: Source, near: Best) -> Float64:
     """Of the nearest, inf in empty slots."""
+    finite(near.scores[near.partners >= 0])
     found = source.constant - near.scores
     if (found < 0).any():
         raise ValueError(

@@ -86,6 +86,8 @@ def mel_power(sound: ArrayLike, filters: ArrayLike, *, window: int = 400, hop: i
     (98, 40)
     """
     samples, weights = numbers_of("sound", sound), numbers_of("filters", filters)
+    if not np.isfinite(weights).all():
+        raise ValueError(f"filters must be finite, got {weights[~np.isfinite(weights)][0]}")
     if samples.ndim != 1 or not len(samples):
         raise ValueError(f"sound must have shape (samples,) with at least one, got {samples.shape}")
     if not np.isfinite(samples).all():
@@ -101,9 +103,12 @@ def mel_power(sound: ArrayLike, filters: ArrayLike, *, window: int = 400, hop: i
     frames = np.lib.stride_tricks.sliding_window_view(samples, width)[::step]
     power = np.empty((len(frames), len(weights)))
     block = max(1, _rows.BLOCK_BYTES // (32 * fft))  # a frame's window, its complex spectrum, and its power
-    for start in range(0, len(frames), block):
-        taken = slice(start, start + block)
-        power[taken] = np.abs(np.fft.rfft(frames[taken] * hann, fft)) ** 2 @ weights.T
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(frames), block):
+            taken = slice(start, start + block)
+            power[taken] = np.abs(np.fft.rfft(frames[taken] * hann, fft)) ** 2 @ weights.T
+    if not np.isfinite(power).all():
+        raise ValueError(f"sound must have a power that float64 holds, got samples up to {np.abs(samples).max():g}")
     return power
 
 
@@ -128,6 +133,9 @@ def stretched(frames: ArrayLike, count: int) -> Float64:
     array([0., 1., 2.])
     """
     given = rows_of("frames", frames)
+    finite = np.isfinite(given).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"frames must be finite, got NaN or infinity in row {int(finite.argmin())}")
     source, target = np.linspace(0.0, 1.0, len(given)), np.linspace(0.0, 1.0, whole("count", count))
     return np.stack([np.interp(target, source, band) for band in given.T], axis=1)
 
