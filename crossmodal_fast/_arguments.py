@@ -78,8 +78,8 @@ def whole(name: str, value: Any, least: int | None = 1) -> int:
 
 
 def several(name: str, value: Any) -> list[Any]:
-    """The items of any iterable."""
-    if not isinstance(value, Iterable):
+    """The items of any iterable that is no text."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         raise TypeError(f"{name} must be a sequence, got {brief(value)}")
     return list(value)
 

@@ -289,7 +289,7 @@ class DropsRows:
          "directions must be pairs (source, target), got 'image'"),
         (lambda: fitted().run(directions=[("image", "audio", "text")]), TypeError,
          "directions must be pairs (source, target), got ('image', 'audio', 'text')"),
-        (lambda: fitted().run(k="five"), TypeError, "k must be a whole number, got 'f'"),
+        (lambda: fitted().run(k="five"), TypeError, "k must be a whole number, got 'five'"),
         (lambda: loaded(labels={"image": RAGGED * 60}), TypeError,
          "labels['image'] must be an array, or lists of one length, got " + repr(RAGGED * 60)[:57] + "..."),
         (lambda: loaded(labels=[None] * 120), TypeError,

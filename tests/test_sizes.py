@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import crossmodal_fast as cmf
-from crossmodal_fast import evaluate, fitting, match
+from crossmodal_fast import evaluate, fitting, fusion, match
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -47,6 +47,14 @@ def test_a_prior_that_is_far_too_large():
         (
             lambda: fitting.CCA().fit(X, Y * 1e-310),
             "A and B must be of sizes that float64 divides by, got 2 and",
+        ),
+        (
+            lambda: fusion.GCCA(2).fit([X, Y * 1e-310]),
+            "views[1] must vary by more than float64 needs to divide by it, got 4",
+        ),
+        (
+            lambda: fusion.learn_weights([X[:5] * 1e160, Y[:5]], np.arange(5)),
+            "scores must have squares that float64 holds to learn weights, got larger ones; normalise them",
         ),
         (
             lambda: match(X * 1e160, Y, "nicdm", metric="euclidean"),

@@ -45,7 +45,7 @@ def chosen_measures(metrics: str | Iterable[str]) -> list[Chosen]:
     """The measures of these names, given one by one or in one text by commas."""
     if isinstance(metrics, str):
         metrics = metrics.split(",")
-    if not isinstance(metrics, Iterable):
+    if not isinstance(metrics, Iterable) or getattr(metrics, "ndim", 1) == 0:
         raise TypeError(f"metrics must be names of measures, got {brief(metrics)}")
     found = [_chosen(name) for name in metrics]
     if not found:

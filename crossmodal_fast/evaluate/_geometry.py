@@ -71,9 +71,10 @@ def uniformity(X: ArrayLike, t: float = 2.0, **control: Any) -> float:
     for first, second in combinations_with_replacement(starts, 2):
         left, right = (rows[start : start + BLOCK_ROWS] for start in (first, second))
         squared = pairwise_distances(left, right, "sqeuclidean", dtype=np.float64, **control)
+        terms = np.exp(np.multiply(squared, -factor, out=squared), out=squared)
         if first == second:
-            np.fill_diagonal(squared, np.inf)  # a row is no pair with itself; taking off its 1 would drown small terms
-        summed = float(np.exp(np.multiply(squared, -factor, out=squared), out=squared).sum())
+            np.fill_diagonal(terms, 0.0)  # a row is no pair with itself; taking off its 1 would drown small terms
+        summed = float(terms.sum())
         total += summed if first == second else 2 * summed
     return float(np.log(total / (count * (count - 1)))) if total > 0 else -np.inf
 

@@ -1,13 +1,13 @@
 """Measures of ranks that are known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import array_of, numbers_of, one_of, whole
+from .._arguments import array_of, numbers_of, one_of, several, whole
 
 Float64 = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -113,8 +113,8 @@ def filled(values: Float64, missing: NDArray[np.bool_], empty: str, worst: float
 
 def cut_offs(k: int | Sequence[int]) -> tuple[int, ...]:
     """k of hit_rate@k and map@k: one, or several."""
-    several = (k,) if k is None or isinstance(k, Integral | float) else k
-    return tuple(whole("k", cut) for cut in cast(Sequence[int], several))
+    alone = k is None or isinstance(k, Integral | float | str | bytes) or not isinstance(k, Iterable)
+    return tuple(whole("k", cut) for cut in ([k] if alone else several("k", k)))
 
 
 def owners(bounds: Indices) -> Indices:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import numbers_of, one_of, whole
+from .._validate import flag
 from ._chosen import chosen_measures
 from ._listing import Float64, Indices, Listing, grouped, settled
 from ._measures import EMPTY, checked_ranks, owners
@@ -86,7 +87,7 @@ def from_ranks(
     0.5833333333333334
     """
     one_of("empty", empty, EMPTY)
-    chosen = chosen_measures(metrics)
+    per_query, chosen = flag("per_query", per_query), chosen_measures(metrics)
     flat = numbers_of("ranks", ranks)
     bounds, flat = checked_ranks(np.arange(flat.size + 1) if indptr is None else indptr, flat)
     grade, m, listed_items = grades_of(grades, flat.shape), len(bounds) - 1, whole("n", n)

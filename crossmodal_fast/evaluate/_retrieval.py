@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import one_of, rows_of
+from .._arguments import brief, one_of, rows_of
 from .._config import Control, resolve
 from .._validate import TIES as SETTLED
 from .._validate import biases, flag
@@ -106,7 +106,7 @@ def retrieval(
     """
     one_of("ties", ties, TIES)
     one_of("empty", empty, EMPTY)
-    per_query = flag("per_query", per_query)
+    per_query, exclude_self = flag("per_query", per_query), flag("exclude_self", exclude_self)
     chosen = chosen_measures(usual_measures(k) if metrics is None else metrics)
     settled = resolve(cast(Control, {name: value for name, value in control.items() if name != "metric_kwargs"}))
     rows, others, m, n = _sides(queries, gallery, metric)
@@ -133,9 +133,10 @@ def retrieval(
 
 
 def _sides(queries: ArrayLike, gallery: ArrayLike | None, metric: str) -> tuple[Array, Array | None, int, int]:
-    if (gallery is None) != (metric == "precomputed"):
+    if (gallery is None) != (isinstance(metric, str) and metric == "precomputed"):
         raise ValueError(
-            f"gallery must be given unless metric='precomputed', where queries holds the scores, got metric={metric!r}"
+            "gallery must be given unless metric='precomputed', where queries holds the scores, "
+            f"got metric={brief(metric)}"
         )
     rows = rows_of("queries", queries)
     others = None if gallery is None else rows_of("gallery", gallery)

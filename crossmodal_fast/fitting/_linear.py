@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import brief, number, numbers_of, one_of
+from .._validate import metric_name
 from ._map import TransferMap
 from ._pairs import Pairs, Rows, informative
 from ._procrustes import rotation
@@ -165,6 +166,7 @@ class RidgePath:
             Of "retrieval".
         """
         criterion = CRITERIA[one_of("selection", selection, CRITERIA)]
+        metric_name(metric)
         given = self.default_regularizations if regularizations is None else regularizations
         self._penalties(given)
         regularizations = np.sort(np.atleast_1d(numbers_of("regularization", given)))[::-1]
@@ -274,6 +276,7 @@ def ridge(
     metric: str = "cosine",
 ) -> Solution:
     """Ridge with one penalty, or the best of several by `selection`."""
+    metric_name(metric)
     path = RidgePath.of(pairs, prior)
     one_of("selection", selection, CRITERIA)
     if np.ndim(regularization) == 0 and not isinstance(regularization, str):

@@ -52,6 +52,8 @@ class TransferMap:
             )
         if not (np.isfinite(M).all() and np.isfinite(bias).all()):
             raise ValueError("M and bias must be finite, got NaN or infinity in them")
+        if not isinstance(self.method, str):
+            raise TypeError(f"method must be a text, got {brief(self.method)}")
         try:
             details = json.loads(json.dumps(dict(self.details)))
         except (TypeError, ValueError) as problem:

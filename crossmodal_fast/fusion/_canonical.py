@@ -106,7 +106,11 @@ class GCCA:
         kept = share > RANK_CUTOFF
         share, penalty = share[kept], self.regularization * np.sum(share**2) / centred.shape[1]
         length = share / np.sqrt(share**2 + penalty)
-        return Vt[kept].T * (length / singular[kept]), U[:, kept] * length
+        with np.errstate(over="ignore"):
+            whitening = Vt[kept].T * (length / singular[kept])
+        if not np.isfinite(whitening).all():
+            raise ValueError(f"{name} must vary by more than float64 needs to divide by it, got {singular[0]:g}")
+        return whitening, U[:, kept] * length
 
     def transform(self, views: Sequence[ArrayLike | None]) -> Array:
         """Views, each (m, d_v) or None where no item has it -> (m, n_components).

@@ -81,6 +81,8 @@ def learn_weights(
     one_of("normalizer", normalizer, NORMALIZERS)
     number("regularization", regularization)
     whole("resolution", resolution)
+    if not isinstance(measure, str):
+        raise TypeError(f"measure must be a text, got {brief(measure)}")
     given = one_kind(scores)
     if are_lists(given):
         raise TypeError(f"scores must be matrices to learn weights from, got {'Matches' if given else 'none'}")
@@ -106,8 +108,13 @@ def _by_ridge(
             for part in (*values, right)
         ]
         flat = np.stack(gaps[:-1]).reshape(len(matrices), -1)
-        gram += flat @ flat.T
-        target += flat @ gaps[-1].ravel()
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram += flat @ flat.T
+            target += flat @ gaps[-1].ravel()
+    if not (np.isfinite(gram).all() and np.isfinite(target).all()):
+        raise ValueError(
+            "scores must have squares that float64 holds to learn weights, got larger ones; normalise them"
+        )
     size = np.trace(gram) / len(gram)
     if size > 0:
         root = np.linalg.cholesky(gram / size + max(regularization, LEAST_RIDGE) * np.eye(len(gram)))
@@ -159,8 +166,6 @@ def _by_grid(
             f"resolution must give at most {MOST_POINTS} points for {len(matrices)} modalities, got {points} "
             f"with {resolution}; method='ridge' has no grid"
         )
-    if not isinstance(measure, str):
-        raise TypeError(f"measure must be a text, got {brief(measure)}")
     cut = measure.partition("@")[2]
     best: tuple[float, float] | None = None
     chosen = np.zeros(len(matrices))

@@ -68,9 +68,9 @@ def correction(
         raise TypeError(
             f"{name} must be left out of the correction {method!r}, which takes {', '.join(takes)}, got {brief(value)}"
         )
-    sign = 1.0 if metric in ("dot", "precomputed") else -1.0
     with threads_once(keywords):
         u, v = shift(source_of(X, Y, metric, keywords, of_none=False), **options)
+    sign = 1.0 if metric in ("dot", "precomputed") else -1.0
     return sign * u + 0.0, sign * v + 0.0  # no minus zeros
 
 

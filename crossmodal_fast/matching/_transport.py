@@ -21,6 +21,7 @@ from ._results import Float64, Matches, finite
 from ._sources import Precomputed, Source
 
 COARSE = 10  # iterations at most with each larger epsilon
+MOST_LEVELS = 64  # 2**64 times epsilon spreads any plan evenly
 COARSE_ERROR = 0.05  # of the row sums, at which the next smaller one begins
 
 
@@ -47,6 +48,8 @@ def sinkhorn(
     """The best pairs of the entropic plan."""
     epsilon, tolerance = _validate.positive("epsilon", epsilon), number("tolerance", tolerance)
     iterations, levels = whole("iterations", iterations), whole("levels", levels, least=0)
+    if levels > MOST_LEVELS:
+        raise ValueError(f"levels must be at most {MOST_LEVELS}, got {levels}")
     weight = np.inf if rho is None else _validate.positive("rho", rho)
     checked(source, k, retrieval)
     a, b = _weights(marginals, source.shape, balanced=rho is None)

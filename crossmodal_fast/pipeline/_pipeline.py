@@ -161,7 +161,7 @@ class CrossModalPipeline:
         self._after(self.data_, "load_data", "preprocess_data")
         if fit:
             steps = new_steps(self.preprocess, self.data_)
-            shared = one_modality("shared", self.shared or next(iter(self.data_)), self.data_)
+            shared = one_modality("shared", next(iter(self.data_)) if self.shared is None else self.shared, self.data_)
             embeddings = self._preprocessed(self.data_, steps, fit=True)
             self.steps_, self.shared_, self.maps_, self.embeddings_ = steps, shared, {}, embeddings
             self.widths_ = {name: rows.shape[1] for name, rows in self.data_.items()}
@@ -431,7 +431,7 @@ class CrossModalPipeline:
     ) -> tuple[Array, Array | None, str, dict[str, Any]]:
         """What to search, by which metric, with which keywords: two sides of embeddings, or scores and None."""
         keywords = {**self._control(), **keywords}
-        if metric == "precomputed":
+        if isinstance(metric, str) and metric == "precomputed":
             if (source, target) not in self.similarities_:
                 raise RuntimeError(
                     f"calculate_similarity{(source, target)!r} must be called before {called}(.., metric='precomputed')"

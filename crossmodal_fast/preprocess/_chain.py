@@ -53,7 +53,7 @@ class Chain:
     """
 
     def __init__(self, steps: Any = ()) -> None:
-        if isinstance(steps, str) or not isinstance(steps, Iterable):
+        if isinstance(steps, str) or not isinstance(steps, Iterable) or getattr(steps, "ndim", 1) == 0:
             steps = [steps]
         self.steps: Sequence[Any] = [_step(step) for step in steps]
 
