@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import crossmodal_fast as cmf
-from crossmodal_fast.matching import METHODS, Matches, _sources, match
+from crossmodal_fast.matching import METHODS, Matches, _ready, match
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -56,7 +56,7 @@ def test_scores_with_many_ties_against_the_loop(m, n, k, seed, method):
 def test_blocks_do_not_matter(method, k, rows_at_a_time):
     scores = whole_numbers(13, 9)
     found = match(
-        scores, method=method, k=k, metric="precomputed", max_bytes=rows_at_a_time * 9 * _sources.BYTES_PER_SCORE
+        scores, method=method, k=k, metric="precomputed", max_bytes=rows_at_a_time * 9 * _ready.BYTES_PER_SCORE
     )
     assert listed(found) == brute(scores, method, k)
 
@@ -120,8 +120,8 @@ def test_max_bytes_bounds_the_rows_in_work(monkeypatch):
     scores = np.random.default_rng(6).integers(0, 5, (40, 9))
     expected = match(scores, k=3, metric="precomputed")
     seen = []
-    best = _sources.best
-    monkeypatch.setattr(_sources, "best", lambda block, k: (seen.append(len(block)), best(block, k))[1])
+    best = _ready.best
+    monkeypatch.setattr(_ready, "best", lambda block, k: (seen.append(len(block)), best(block, k))[1])
     found = match(scores, k=3, metric="precomputed", max_bytes=32 * 9 * 7)
     with cmf.config_context(max_bytes=32 * 9 * 16):
         match(scores, k=3, metric="precomputed")

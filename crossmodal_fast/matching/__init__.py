@@ -5,7 +5,7 @@ from ._corrections import CORRECTIONS, correction
 from ._match import METHODS, match
 from ._results import Indices, Matches
 from ._segments import SegmentMatches, match_segments
-from ._sources import scores_of
+from ._source import scores_of
 from ._transport import Plan
 
 __all__ = [

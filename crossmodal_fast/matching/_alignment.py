@@ -4,7 +4,7 @@ import numpy as np
 
 from .._arguments import number, whole
 from ._results import Array, Float64, Matches, sorted_pairs
-from ._sources import Source
+from ._source import Source
 
 
 def itermax(source: Source, *, rounds: int = 2, alpha: float = 0.9) -> Matches:

@@ -15,7 +15,7 @@ from .._arguments import one_of, whole
 from .._config import resolve
 from ._greedy import greedy
 from ._results import Best, Float64, Indices, Matches, finite, pairs_of, sorted_pairs
-from ._sources import Source
+from ._source import Source
 
 SOLVERS = ("auto", "dense", "sparse")
 DENSE = 1 << 22  # scores that "auto" takes as a matrix, if they fit

@@ -11,7 +11,8 @@ from ._hubness import csls_shift, nnn_shift
 from ._match import OPTIONS, threads_once
 from ._results import Float64
 from ._softmax import dual_shift, inverted_shift
-from ._sources import FILTERS, Bias, source_of
+from ._source import Bias
+from ._sources import FILTERS, source_of
 
 CORRECTIONS: dict[str, Callable[..., Bias]] = {
     "csls": csls_shift,

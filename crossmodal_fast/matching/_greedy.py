@@ -9,7 +9,7 @@ import numpy as np
 
 from .._arguments import whole
 from ._results import Indices, Matches, sorted_pairs
-from ._sources import Source
+from ._source import Source
 
 
 def greedy(source: Source, *, candidates: int = 16) -> Matches:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from .._arguments import number, one_of, whole
 from ._neighbours import Sides, checked, chosen, retrieved, scaled
 from ._results import Best, Float64, Indices, Matches
-from ._sources import Bias, Source
+from ._source import Bias, Source
 
 MARGINS = ("absolute", "distance", "ratio")
 

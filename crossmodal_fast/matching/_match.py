@@ -153,8 +153,13 @@ def match(
     retrieval : "forward", the k best columns of each row; "backward", the k best rows of each column; "intersect", the
     pairs found both ways; "max", of the pairs found either way the best first, each row and column once.
 
-    Scores are ordered exactly: float64 values of the rows as given, plus float64 biases, ties by lowest index. Cost is
-    that of `topk` and `topk_both`: one pass, two for corrections. Precomputed: as many passes over X.
+    Scores are ordered exactly: float64 values of the rows as given, plus float64 biases, ties by lowest index. The
+    biases of the softmaxes and of sinkhorn are sums within the bound of `logsumexp`, moments those of
+    `pairwise_distances`: backends may differ where scores are nearer to each other than that. All other methods give
+    the same bits on every backend and for every number of threads.
+
+    Cost is that of `topk` and `topk_both`: one pass, two for corrections, and for the first, second and fourth of the
+    scaled ones and softmax_prior again for rows that are not settled by then. Precomputed: as many passes over X.
 
     Examples
     --------

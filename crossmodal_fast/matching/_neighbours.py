@@ -6,7 +6,7 @@ import numpy as np
 
 from .._arguments import one_of
 from ._results import Best, Float64, Indices, Matches, pairs_of, sorted_pairs, with_scores
-from ._sources import Bias, Source
+from ._source import Bias, Source
 
 RETRIEVALS = ("forward", "backward", "intersect", "max")
 

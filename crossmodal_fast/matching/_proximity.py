@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .._arguments import one_of
 from ._neighbours import Sides, checked, chosen
 from ._results import Best, Float64, Indices, Matches, finite
-from ._sources import Source
+from ._source import Source
 from ._wider import best_of, wider
 
 CONSTANT = 1e-12  # of the mean: a standard deviation below it is rounding
@@ -119,7 +119,7 @@ def _nearest(proximity: Proximity, k: int) -> Best:
         settled = (best.scores[:, -1] > proximity.joined(own[:, -1], proximity.most)) | ~there[:, -1]
         return best, settled | (width == n)
 
-    return wider(m, n, k, valued)
+    return wider(source, k, valued)
 
 
 class _Moments:

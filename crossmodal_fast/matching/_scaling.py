@@ -20,7 +20,8 @@ from ..preprocess import BLOCK_BYTES
 from ._hubness import nearest
 from ._neighbours import Sides, checked, chosen, retrieved
 from ._results import Best, Float64, Indices, Matches, finite
-from ._sources import Embeddings, Source
+from ._source import Source
+from ._sources import Embeddings
 from ._wider import best_of, wider
 
 PARTS = 16  # of the rows, by the ratio that they are searched for, so that c is near the ratio of each
@@ -144,4 +145,4 @@ def _least_ratios(source: Source, near: Best, size: Float64, k: int) -> Best:
         return Best(best.partners, -best.scores), settled | (width == n)
 
     parts = min(PARTS, max(1, m // ROWS_OF_A_PART))
-    return wider(m, n, k, valued, order=np.argsort(limit, kind="stable"), parts=parts)
+    return wider(source, k, valued, order=np.argsort(limit, kind="stable"), parts=parts)

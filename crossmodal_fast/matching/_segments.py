@@ -11,8 +11,10 @@ from .._arguments import brief
 from .._config import Control, resolve
 from .._search import canonical_distances
 from ._match import method_of, threads_once
+from ._ready import Precomputed
 from ._results import Array, Indices, Matches
-from ._sources import FILTERS, SIMILARITIES, Precomputed, refuse_unknown, scores_of
+from ._source import SIMILARITIES, scores_of
+from ._sources import FILTERS, refuse_unknown
 
 
 class SegmentMatches(NamedTuple):

@@ -15,7 +15,7 @@ from .. import _validate
 from .._arguments import whole
 from ._neighbours import checked, retrieved, scaled
 from ._results import Best, Indices, Matches, pairs_of
-from ._sources import Bias, Source
+from ._source import Bias, Source
 from ._wider import best_of, wider
 
 
@@ -90,4 +90,4 @@ def softmax_prior(source: Source, *, k: int = 1, beta: float = 20.0) -> Matches:
         bound = slope * found.scores[:, -1] + np.log(touch) - 1
         return best, (least > bound) | (width == n)
 
-    return pairs_of(wider(m, n, k, valued))
+    return pairs_of(wider(source, k, valued))

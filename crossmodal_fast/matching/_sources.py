@@ -1,106 +1,28 @@
-"""Where scores come from: embeddings, or a ready score matrix read in blocks. Higher is better, float64.
+"""Where the scores of a call come from: embeddings, or a ready score matrix."""
 
-A method never sees more of the (m, n) scores than their best, or their log-sum-exps: with biases (u, v) of its own,
-every score is s_ij + (u_i + v_j).
-"""
-
+import math
 from collections.abc import Iterator
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
 
 from .. import _validate
-from .._arguments import rows_of, whole
+from .._arguments import rows_of
 from .._config import Control, resolve
 from .._search import Search
 from ..kernels.tiles import metrics
 from ..kernels.tiles.rows import Rows
-from ..preprocess import result_dtype
+from ._ready import Precomputed as Precomputed
+from ._ready import without_precision
 from ._results import Array, Best, Float64, Indices, finite
+from ._source import SIMILARITIES, Bias, Part, scores_of
+from ._source import Source as Source
 
-BLOCK_BYTES = 1 << 25  # of workspace at a time, less where max_bytes says so: 32 MiB
-TILE = 2048  # rows and columns of scores that are looked at as they are: 32 MiB
-BYTES_PER_SCORE = 32  # of workspace while a block is searched: a float64 copy, its partition, an int32 sum, masks
-SIMILARITIES = ("cosine", "correlation")  # distances that are 1 - similarity
+TILE = 2048  # rows and columns of scores that are looked at as they are, fewer where max_bytes says so
+BYTES_OF_TILE = 40  # of each of those scores: distances, their deviations and squares, masks
 FILTERS = ("mask", "exclude", "exclude_self", "bias")  # of the searches: which pairs may match, and what is added
-
-Bias = tuple[Float64, Float64]
-
-
-def scores_of(distances: Array, metric: str) -> Array:
-    """Distances (m, k) as `topk` returns them, turned so that higher is better; in place where they are an array."""
-    if metric == "dot":
-        return distances
-    if metric in SIMILARITIES:
-        return np.subtract(1, distances, out=distances)
-    return np.negative(distances, out=distances)
-
-
-class Source(Protocol):
-    """Scores of m rows with n columns; `constant` less a score is the cost of a pair, a distance where there is one."""
-
-    shape: tuple[int, int]
-    dtype: np.dtype[Any]
-    constant: float
-    control: Control
-    own_excluded: bool  # row i is no partner of column i
-
-    def checked(self, k: Any, both: bool) -> int:
-        """k, if there are so many columns and, for both directions, rows."""
-        ...
-
-    def by_rows(self, k: int, bias: Bias | None = None) -> Best: ...
-
-    def by_both(self, k: tuple[int, int], bias: Bias | None = None) -> tuple[Best, Best]:
-        """The best columns of each row and the best rows of each column, one pass."""
-        ...
-
-    def log_sums(self, beta: float, axis: str, bias: Bias | None = None) -> Any:
-        """As `logsumexp` has them: biases are added to beta * score."""
-        ...
-
-    def of_bank(self, bank: ArrayLike) -> "Source":
-        """The scores of other rows with the same columns."""
-        ...
-
-    def part(self, rows: Indices, columns: Indices) -> "Source":
-        """Some rows with some columns, ascending."""
-        ...
-
-    def at_least(self, rows: Indices, columns: Indices) -> Indices:
-        """How many columns of row rows[p] score as well as columns[p] or better, itself included: (p,)."""
-        ...
-
-    def tiles(self) -> Iterator[tuple[slice, slice, Float64]]:
-        """All scores, some rows with some columns at a time, within the accuracy of `pairwise_distances`."""
-        ...
-
-    def turned(self) -> "Source":
-        """The same scores, rows and columns changed about."""
-        ...
-
-    def dense(self, dtype: npt.DTypeLike = np.float64) -> Array:
-        """All scores, within the accuracy of `pairwise_distances`."""
-        ...
-
-    def exact(self) -> Float64:
-        """All scores, to the bit: those of equal rows are equal."""
-        ...
-
-
-class Part:
-    """Some rows, and of them some columns, of a store, read when they are asked for."""
-
-    def __init__(self, store: Any, rows: Indices, columns: Indices | None = None) -> None:
-        self.store, self.rows, self.columns = store, rows, columns
-        self.shape = (len(rows), store.shape[1] if columns is None else len(columns))
-        self.dtype = store.dtype
-
-    def __getitem__(self, part: Any) -> Array:
-        found = np.asarray(self.store[self.rows[part]])
-        return found if self.columns is None else found[:, self.columns]
 
 
 class Embeddings:
@@ -109,7 +31,7 @@ class Embeddings:
     def __init__(self, X: Any, Y: Any, metric: str, keywords: dict[str, Any]) -> None:
         self.x, self.y, self.metric = X, Y, metric
         self.search = {name: value for name, value in keywords.items() if name != "dtype"}
-        self.control = _without_precision(keywords)
+        self.control = without_precision(keywords)
         self.shape = int(X.shape[0]), int(Y.shape[0])
         self.dtype = _validate.output_dtype(keywords.get("dtype"), X, Y)
         self.constant = 1.0 if metric in SIMILARITIES else 0.0
@@ -179,12 +101,14 @@ class Embeddings:
     def tiles(self) -> Iterator[tuple[slice, slice, Float64]]:
         from .._operations import pairwise_distances
 
-        for rows in _slices(self.shape[0]):
-            for columns in _slices(self.shape[1]):
+        most = resolve(self.control).max_bytes
+        side = min(TILE, max(64, math.isqrt(most // (2 * BYTES_OF_TILE))))
+        control = cast(Control, {**self.control, "max_bytes": max(1, most - BYTES_OF_TILE * side * side)})
+        for rows in _slices(self.shape[0], side):
+            for columns in _slices(self.shape[1], side):
                 distances = pairwise_distances(
-                    self.x[rows], self.y[columns], self.metric, metric_kwargs=self.kwargs, dtype=np.float64,
-                    **self.control,
-                )  # fmt: skip
+                    self.x[rows], self.y[columns], self.metric, metric_kwargs=self.kwargs, dtype=np.float64, **control
+                )
                 yield rows, columns, scores_of(distances, self.metric)
 
     def by(self, metric: str) -> "Embeddings":
@@ -209,121 +133,8 @@ class Embeddings:
         return score
 
 
-class Precomputed:
-    """Ready scores."""
-
-    own_excluded = False
-
-    def __init__(self, scores: Any, control: Control, name: str = "X", constant: float = 0.0) -> None:
-        self.scores, self.name, self.constant = scores, name, constant
-        self.control = _without_precision(dict(control))
-        self.shape = int(scores.shape[0]), int(scores.shape[1])
-        self.dtype = result_dtype(scores.dtype)
-        self.max_bytes = resolve(control).max_bytes
-        self.width = BYTES_PER_SCORE * self.shape[1]
-        if self.max_bytes < self.width:
-            raise ValueError(
-                f"max_bytes must be at least {self.width} (one row of {self.shape[1]} scores), got {self.max_bytes}"
-            )
-
-    def checked(self, k: Any, both: bool) -> int:
-        most, side = (min(self.shape), "shorter side") if both else (self.shape[1], "columns")
-        if not 1 <= whole("k", k, least=None) <= most:
-            raise ValueError(f"k must be in 1..{most} (the {side} of X), got {k}")
-        return int(k)
-
-    def _blocks(self, bias: Bias | None) -> Iterator[tuple[int, Float64]]:
-        step = max(1, min(BLOCK_BYTES, self.max_bytes) // self.width)
-        for start in range(0, self.shape[0], step):
-            block = np.asarray(self.scores[start : start + step])
-            finite = np.isfinite(block)
-            if not finite.all():
-                row = int(np.argmin(finite.all(axis=1)))
-                value = block[row][~finite[row]][0]
-                raise ValueError(
-                    f"{self.name} must hold finite scores, got {value} in row {start + row}; "
-                    "rule a pair out by a low one"
-                )
-            block = block.astype(np.float64, copy=False)
-            if bias is not None:
-                shift = bias[0][start : start + step, None] + bias[1]
-                block = np.add(block, shift, out=shift)
-            yield start, block
-
-    def by_rows(self, k: int, bias: Bias | None = None) -> Best:
-        return _joined([best(block, k) for _, block in self._blocks(bias)])
-
-    def by_both(self, k: tuple[int, int], bias: Bias | None = None) -> tuple[Best, Best]:
-        of_rows = []
-        rows, values = np.empty((self.shape[1], 0), np.int64), np.empty((self.shape[1], 0))
-        for start, block in self._blocks(bias):
-            of_rows.append(best(block, k[0]))
-            more_rows, more_values = best(block.T, min(k[1], len(block)))
-            rows, values = np.hstack([rows, more_rows + start]), np.hstack([values, more_values])
-            order = np.argsort(-values, axis=1, kind="stable")[:, : k[1]]  # equal scores: earlier, so lower, rows first
-            rows, values = np.take_along_axis(rows, order, axis=1), np.take_along_axis(values, order, axis=1)
-        return _joined(of_rows), Best(rows, values)
-
-    def log_sums(self, beta: float, axis: Any, bias: Bias | None = None) -> Any:
-        from .._operations import logsumexp
-
-        return logsumexp(self.scores, metric="precomputed", beta=beta, axis=axis, bias=bias, **self.control)
-
-    def of_bank(self, bank: ArrayLike) -> "Precomputed":
-        scores = rows_of("bank", bank)
-        if scores.shape[1] != self.shape[1]:
-            raise ValueError(
-                f"bank must hold scores of {self.shape[1]} columns, as X does, got shape {tuple(scores.shape)}"
-            )
-        return Precomputed(scores, self.control, "bank", self.constant)
-
-    def part(self, rows: Indices, columns: Indices) -> "Precomputed":
-        return Precomputed(Part(self.scores, rows, columns), self.control, constant=self.constant)
-
-    def at_least(self, rows: Indices, columns: Indices) -> Indices:
-        order = np.argsort(rows, kind="stable")
-        indptr = np.searchsorted(rows[order], np.arange(self.shape[0] + 1))
-        counts = np.empty(len(rows), np.int64)
-        for start, block in self._blocks(None):
-            for row, scores in enumerate(block, start):
-                pairs = order[indptr[row] : indptr[row + 1]]
-                below = np.searchsorted(np.sort(scores), scores[columns[pairs]], side="left")
-                counts[pairs] = self.shape[1] - below
-        return counts
-
-    def tiles(self) -> Iterator[tuple[slice, slice, Float64]]:
-        for start, block in self._blocks(None):
-            yield slice(start, start + len(block)), slice(0, self.shape[1]), block
-
-    def turned(self) -> "Precomputed":
-        return Precomputed(self.scores.T, self.control, constant=self.constant)
-
-    def dense(self, dtype: npt.DTypeLike = np.float64) -> Array:
-        return np.concatenate([block.astype(dtype, copy=False) for _, block in self._blocks(None)])
-
-    def exact(self) -> Float64:
-        return self.dense()
-
-
-def _slices(count: int) -> list[slice]:
-    return [slice(start, min(start + TILE, count)) for start in range(0, count, TILE)]
-
-
-def _joined(found: list[Best]) -> Best:
-    return Best(*(np.concatenate(part) for part in zip(*found, strict=True)))
-
-
-def best(block: Float64, k: int) -> Best:
-    """The k largest of each row, largest first, ties by lowest column: columns and values, (rows, k)."""
-    n = block.shape[1]
-    kth = np.partition(block, n - k, axis=1)[:, n - k, None]
-    above, equal = block > kth, block == kth
-    room = k - above.sum(axis=1, keepdims=True)
-    equal &= equal.cumsum(axis=1, dtype=np.int32) <= room
-    columns = np.nonzero(above | equal)[1].reshape(-1, k)
-    values = np.take_along_axis(block, columns, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    return Best(np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1))
+def _slices(count: int, step: int) -> list[slice]:
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 def source_of(X: ArrayLike, Y: ArrayLike | None, metric: str, keywords: dict[str, Any], of_none: bool) -> Source:
@@ -346,12 +157,6 @@ def source_of(X: ArrayLike, Y: ArrayLike | None, metric: str, keywords: dict[str
     if settled.keys() != given.keys():  # V or VI of all rows, also where a method looks at some of them
         keywords = {**keywords, "metric_kwargs": settled}
     return Embeddings(x, y, metric, keywords)
-
-
-def _without_precision(keywords: dict[str, Any]) -> Control:
-    """The control arguments, but for that of searches: sums and distances choose their own."""
-    known = Control.__annotations__.keys() - {"precision"}
-    return cast(Control, {name: keywords[name] for name in known if name in keywords})
 
 
 def refuse_unknown(keywords: dict[str, Any]) -> None:
