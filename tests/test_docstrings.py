@@ -96,6 +96,20 @@ def test_functions_at_the_top_name_errors(name):
     assert re.search(r"\w+Error\b|BackendUnavailable|errors as in", documented(name)), f"{name} names no error"
 
 
+TOOLKIT = [
+    f"crossmodal_fast.{name}" for name in ("preprocess", "fitting", "matching", "evaluate", "fusion", "diagnosis")
+]
+
+
+@pytest.mark.parametrize("name", TOOLKIT)
+def test_everything_of_the_toolkit_has_an_example(name):
+    module = importlib.import_module(name)
+    things = {inner: getattr(module, inner) for inner in module.__all__ if callable(getattr(module, inner))}
+    plain = [inner for inner, thing in things.items() if inspect.isfunction(thing) or inspect.isclass(thing)]
+    without = [inner for inner in plain if ">>> " not in (inspect.getdoc(things[inner]) or "")]
+    assert [inner for inner in without if inner not in ("Diagnosis",)] == []  # made by diagnose, which has one
+
+
 def test_a_docstring_without_shapes_is_found():
     assert SHAPE.search("X (..., m, d)")
     assert SHAPE.search("indices (p,)")

@@ -20,7 +20,13 @@ def signed(value: float | None) -> str:
 
 @dataclass(frozen=True)
 class Contender:
-    """A remedy as tried on the pairs held out: two numbers are those of X -> Y and of Y -> X."""
+    """A remedy as tried on the pairs held out: two numbers are those of X -> Y and of Y -> X.
+
+    Examples
+    --------
+    >>> Contender("nothing", (0.5, 0.7), (0.6, 0.8), None, None, None, None).hit_rate_mean
+    0.6
+    """
 
     name: str
     hit_rate: tuple[float, float]  # at 1

@@ -20,7 +20,7 @@ def alignment_error_rate(found: ArrayLike, sure: ArrayLike, possible: ArrayLike 
     -------
     dict
         precision = |A & P| / |A|, recall = |A & S| / |S|, aer = 1 - (|A & S| + |A & P|) / (|A| + |S|). A precision of
-        no links is 0. Source: Och and Ney 2003.
+        no links is 0. Cost: a set of the links. Source: Och and Ney 2003.
 
     Examples
     --------

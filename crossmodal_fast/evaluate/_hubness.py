@@ -9,7 +9,15 @@ Indices = NDArray[np.int64]
 
 
 def occurrences(indices: ArrayLike, n: int) -> Indices:
-    """How many queries have each gallery row among their neighbours: indices (m, k), -1 for none -> N_k (n,) int64."""
+    """How many queries have each gallery row among their neighbours: indices (m, k), -1 for none -> N_k (n,) int64.
+
+    Cost: one pass. Source: Radovanović et al. 2010.
+
+    Examples
+    --------
+    >>> occurrences([[0, 2], [0, -1]], 4)
+    array([2, 0, 1, 0])
+    """
     found = array_of("indices", indices)
     if found.dtype.kind not in "iu":
         raise TypeError(f"indices must hold whole numbers, got dtype {found.dtype}")
@@ -38,7 +46,7 @@ def hubness(indices: ArrayLike, n: int) -> dict[str, float]:
         skewness E[(N - mean)^3] / sd^3, 0 where all N are equal (Radovanović et al. 2010); robin_hood
         sum|N - mean| / (2 sum N), the share of slots to take from the rich; gini, by sort; atkinson
         1 - (mean sqrt(N))^2 / mean; antihub_share N = 0; hub_share N >= 2 mean; groupie_share max N / (m k), or of the
-        slots that are filled.
+        slots that are filled. Cost: a sort of n.
 
     Examples
     --------

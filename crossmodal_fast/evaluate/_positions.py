@@ -79,7 +79,8 @@ def from_ranks(
     Returns
     -------
     dict
-        Each measure by its name: a float, or (m,) with per_query. Cost: one sort of the ranks.
+        Each measure by its name: a float, or (m,) with per_query. Cost: one sort of the ranks. Source: as of the
+        measures, in the module's docstring; Järvelin and Kekäläinen 2002 for those of gain.
 
     Examples
     --------

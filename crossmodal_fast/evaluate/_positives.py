@@ -34,7 +34,15 @@ class Positives:
 
 
 def count_positives(query_labels: ArrayLike, gallery_labels: ArrayLike) -> Indices:
-    """How many gallery items share each query's label: (m,), (n,) -> (m,) int64."""
+    """How many gallery items share each query's label: (m,), (n,) -> (m,) int64.
+
+    Cost: a sort of n. Source: direct from the definition.
+
+    Examples
+    --------
+    >>> count_positives(["cat", "cow"], ["cat", "dog", "cat"])
+    array([2, 0])
+    """
     wanted, offered = label_pair(("query_labels", query_labels), ("gallery_labels", gallery_labels))
     return _counts(wanted, np.sort(offered))
 

@@ -14,7 +14,13 @@ ROUNDING = 1e-12  # of the difference: sums of the same numbers in another order
 
 
 class Randomisation(NamedTuple):
-    """Mean difference of two systems, and how often chance gives one at least as large."""
+    """Mean difference of two systems (m,), and how often chance gives one at least as large: of `randomisation_test`.
+
+    Examples
+    --------
+    >>> Randomisation(0.25, 0.01).p_value
+    0.01
+    """
 
     difference: float
     p_value: float

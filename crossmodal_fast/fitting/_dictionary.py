@@ -16,7 +16,13 @@ NEIGHBOURS = 10  # whose mean similarity CSLS takes for the density around a row
 
 
 class Dictionary(NamedTuple):
-    """Row `rows[p]` of X with row `columns[p]` of Y, ascending, and how alike the pairs are on average."""
+    """Row `rows[p]` of X with row `columns[p]` of Y, (p,) ascending, and how alike the pairs are on average.
+
+    Examples
+    --------
+    >>> induced([[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]).similarity
+    1.0
+    """
 
     rows: Indices
     columns: Indices

@@ -34,6 +34,15 @@ class TransferMap:
     training_residual : float, optional
         ||Y - predicted||_F / ||Y||_F over the training pairs, Y centred if an intercept was fitted: 0 is perfect, 1 no
         better than the mean. None for maps that were not fitted.
+    details : mapping of plain values
+        What a method tells beside the map, such as the scores of "auto".
+
+    Examples
+    --------
+    >>> turn = TransferMap(np.array([[0.0, -1.0], [1.0, 0.0]]), np.zeros(2))
+    >>> turn.apply([[1.0, 0.0]]), turn.compose(turn.inverse()).M.round(12) + 0.0
+    (array([[0., 1.]]), array([[1., 0.],
+           [0., 1.]]))
     """
 
     M: Float64

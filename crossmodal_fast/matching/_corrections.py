@@ -53,7 +53,7 @@ def correction(
 
     Notes
     -----
-    Formulas as in `match`; one pass and O(m + n) memory. Transductive without a bank.
+    Formulas and sources as in `match`; cost: one pass and O(m + n) memory. Transductive without a bank.
 
     Examples
     --------

@@ -11,7 +11,14 @@ Indices = NDArray[np.int64]
 
 
 class Matches(NamedTuple):
-    """Matched pairs: row `rows[p]` of X with row `columns[p]` of Y, by ascending row, best first within a row."""
+    """Matched pairs, (p,) each: row `rows[p]` of X with row `columns[p]` of Y, by ascending row, best first in a row.
+
+    Examples
+    --------
+    >>> Matches(np.array([0, 1]), np.array([1, 0]), np.array([0.9, 0.8])).pairs
+    array([[0, 1],
+           [1, 0]])
+    """
 
     rows: Indices
     columns: Indices

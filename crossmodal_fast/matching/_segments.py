@@ -18,7 +18,14 @@ from ._sources import FILTERS, refuse_unknown
 
 
 class SegmentMatches(NamedTuple):
-    """CSR-like: segment b has pairs indptr[b]:indptr[b+1]; rows and columns count from the segment's start."""
+    """CSR-like: segment b has pairs indptr[b]:indptr[b+1] of (p,); rows and columns count from the segment's start.
+
+    Examples
+    --------
+    >>> found = match_segments(np.eye(3), np.eye(3), [0, 2, 3], [0, 2, 3], "mutual")
+    >>> found.rows[found.indptr[1] : found.indptr[2]]
+    array([0])
+    """
 
     indptr: Indices
     rows: Indices
@@ -62,7 +69,8 @@ def match_segments(
     Notes
     -----
     Cost: the float64 values of all pairs of a segment, which are held, and a matching of ready scores; one after
-    another. Parameters of a metric that come from the rows (V, VI) come from those of all segments.
+    another. Parameters of a metric that come from the rows (V, VI) come from those of all segments. Sources: those of
+    the methods, in `match`; Jalili Sabet et al. 2020 for words.
 
     Examples
     --------

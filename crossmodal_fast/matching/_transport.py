@@ -32,6 +32,14 @@ class Plan(Matches):
         and ready scores
     error : sum_i |sum_j P_ij - a_i|; unbalanced, of what one more step would change, the same
     iterations : steps taken, each of both sides
+
+    Examples
+    --------
+    >>> from crossmodal_fast import match
+    >>> cost = np.array([[0.0, 1.0], [1.0, 0.0]])
+    >>> plan = match(-cost, method="sinkhorn", metric="precomputed", epsilon=1.0)
+    >>> np.exp(plan.f[:, None] + plan.g - cost).sum(axis=1).round(6)
+    array([0.5, 0.5])
     """
 
     f: Float64

@@ -34,7 +34,8 @@ def mel_filters(
     Returns
     -------
     ndarray, shape (m, fft // 2 + 1)
-        Weights of the frequencies i * sample_rate / fft in each of the m mels, at most 1.
+        Weights of the frequencies i * sample_rate / fft in each of the m mels, at most 1. Cost: one pass over them.
+        Source: Davis and Mermelstein 1980; the scale is O'Shaughnessy's of 1987.
 
     Examples
     --------
@@ -78,7 +79,7 @@ def mel_power(sound: ArrayLike, filters: ArrayLike, *, window: int = 400, hop: i
     Returns
     -------
     ndarray, shape (n, m)
-        float64; n = 1 + (samples - window) // hop frames. Cost: n fft log fft.
+        float64; n = 1 + (samples - window) // hop frames. Cost: n fft log fft. Source: Davis and Mermelstein 1980.
 
     Examples
     --------
@@ -125,7 +126,7 @@ def stretched(frames: ArrayLike, count: int) -> Float64:
     Returns
     -------
     ndarray, shape (count, bands)
-        float64. Cost: one pass.
+        float64. Cost: one pass. Source: direct from the definition.
 
     Examples
     --------
@@ -164,6 +165,10 @@ class LogMel(Step):
         How many coefficients of the DCT-II of the log-mel bands are given in their place, from the zeroth.
     frames : int, optional
         Stretch or squeeze to as many; as many as the sound has where left out.
+
+    Notes
+    -----
+    Sounds (n, samples) -> (n, frames * mels). Cost: fft log fft a frame. Source: Davis and Mermelstein 1980.
 
     Examples
     --------

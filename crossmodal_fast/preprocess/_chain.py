@@ -46,6 +46,10 @@ class Chain:
         Names of `STEPS` (such as "normalize", "center", "standardize", "whiten", "pca") or objects with `fit` and
         `transform`. They are copied: fitting the chain leaves the caller's objects alone.
 
+    Notes
+    -----
+    Rows (n, d) in, (n, columns of the last step) out. Cost and source: those of the steps, and one copy for each.
+
     Examples
     --------
     >>> Chain(["center", PCA(1), "normalize"]).fit_transform([[1.0, 0.0], [3.0, 0.0], [5.0, 1.0]]).ravel()

@@ -10,7 +10,16 @@ from ._step import Gathering, Invertible
 
 
 class Center(Gathering, Invertible):
-    """Subtract the training mean. Learns `mean_` (d,). Cost: one pass to fit."""
+    """Subtract the training mean: x - mean(X), for rows (n, d).
+
+    Learns `mean_` (d,), summed about the first row. Cost: one pass to fit. Source: direct from the definition.
+
+    Examples
+    --------
+    >>> Center().fit_transform([[1.0, 5.0], [3.0, 5.0]])
+    array([[-1.,  0.],
+           [ 1.,  0.]])
+    """
 
     _learned = ("mean_",)
     mean_: Float64
@@ -31,7 +40,13 @@ class Center(Gathering, Invertible):
 class Standardize(Gathering, Invertible):
     """Subtract the training mean, divide by the standard deviation (ddof 0); a constant column is divided by 1.
 
-    Learns `mean_` (d,) and `scale_` (d,). Cost: two passes to fit.
+    Learns `mean_` (d,) and `scale_` (d,). Cost: two passes to fit. Source: direct from the definition, (x - mean) / sd.
+
+    Examples
+    --------
+    >>> Standardize().fit_transform([[1.0, 5.0], [3.0, 5.0]])
+    array([[-1.,  0.],
+           [ 1.,  0.]])
     """
 
     _learned = ("mean_", "scale_")
@@ -68,7 +83,12 @@ class _Extremes:
 class MinMax(Gathering, Invertible):
     """(x - min) / (max - min) of each training column: 0..1 there; a constant column becomes 0.
 
-    Learns `min_` (d,) and `range_` (d,). Cost: one pass to fit.
+    Learns `min_` (d,) and `range_` (d,). Cost: one pass to fit. Source: direct from the definition.
+
+    Examples
+    --------
+    >>> MinMax().fit([[1.0, 5.0], [3.0, 5.0]]).transform([[2.0, 5.0]])
+    array([[0.5, 0. ]])
     """
 
     _learned = ("min_", "range_")
@@ -96,7 +116,13 @@ class UnitColumns(Gathering, Invertible):
     """Divide each column by its length over the training rows; a column of zeros stays (unitdim of VecMap).
 
     Learns `length_` (d,). Cost: one pass to fit. The length grows with the square root of the number of rows: it is a
-    recipe for rows that are transformed together.
+    recipe for rows that are transformed together. Source: direct from the definition; Artetxe, Labaka, Agirre 2018.
+
+    Examples
+    --------
+    >>> UnitColumns().fit_transform([[3.0, 1.0], [4.0, 0.0]])
+    array([[0.6, 1. ],
+           [0.8, 0. ]])
     """
 
     _learned = ("length_",)

@@ -65,6 +65,11 @@ class PCA(Linear):
     Learns `mean_` (d,), `components_` (k, d) with the largest-magnitude loading positive, `backward_` (d, k),
     `explained_variance_` (k,) (divisor n - 1) and `explained_variance_ratio_` (k,), both descending.
     Cost: two passes, 2 n d^2 flops, d^2 float64 to fit. Source: Hotelling 1933.
+
+    Examples
+    --------
+    >>> PCA(1).fit_transform([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]).round(3).ravel() + 0.0
+    array([-1.414,  0.   ,  1.414])
     """
 
     _learned = ("mean_", "components_", "backward_", "explained_variance_", "explained_variance_ratio_")
@@ -100,6 +105,13 @@ class AllButTheTop(Directed):
     -----
     Learns `mean_` (d,) and `components_` (n_components, d). Cost as of `PCA`. It cannot be undone. Source: Mu and
     Viswanath 2018. Embeddings of CLIP lose by it: R@1 .660 without, .644, .632, .576 with 1, 3, 7 directions left out.
+
+    Examples
+    --------
+    >>> AllButTheTop(1).fit_transform([[-5.0, 1.0], [0.0, -2.0], [5.0, 1.0]]).round(12) + 0.0
+    array([[ 0.,  1.],
+           [ 0., -2.],
+           [ 0.,  1.]])
     """
 
     _learned = ("mean_", "components_")

@@ -36,6 +36,12 @@ class Relative(Step):
     Learns `anchors_` (anchors, d). The nearest anchors are those of `topk`, exact. Cost: a product with all anchors. It
     cannot be undone, nor gathered in parts. Sources: Moschella et al. 2023 (signed, all anchors); Norelli et al. 2023
     (ASIF: top_k and power).
+
+    Examples
+    --------
+    >>> Relative().fit([[1.0, 0.0], [0.0, 1.0]]).transform([[3.0, 4.0], [5.0, 0.0]])
+    array([[0.6, 0.8],
+           [1. , 0. ]])
     """
 
     _learned = ("anchors_",)
@@ -117,8 +123,13 @@ class RandomProjection(Step):
 
     Notes
     -----
-    Learns `components_` (n_components, d). It cannot be undone. Source: Johnson and Lindenstrauss 1984; Achlioptas 2003
-    ("sign", "sparse").
+    Learns `components_` (n_components, d). It cannot be undone. Cost: 2 n d n_components flops. Source:
+    Johnson and Lindenstrauss 1984; Achlioptas 2003 ("sign", "sparse").
+
+    Examples
+    --------
+    >>> RandomProjection(3).fit_transform(np.eye(8)).shape
+    (8, 3)
     """
 
     _learned = ("components_",)

@@ -53,8 +53,8 @@ class HashedText:
     Notes
     -----
     No vocabulary is kept, so that `fit` may go on with `partial_fit`, and statistics of parts can be merged. Rows are
-    dense. It takes texts, not rows: it stands before a `Chain`, not in it. Sources: Weinberger et al. 2009 (hashing);
-    Spärck Jones 1972 (idf); Arora, Liang, Ma 2017 (SIF).
+    dense. It takes texts, not rows: it stands before a `Chain`, not in it. Cost: one pass over the texts. Sources:
+    Weinberger et al. 2009 (hashing); Spärck Jones 1972 (idf); Arora, Liang, Ma 2017 (SIF).
 
     Examples
     --------

@@ -19,7 +19,8 @@ def normalize(X: ArrayLike) -> Array:
     Returns
     -------
     ndarray, shape (n, d)
-        X / ||X||, float32 or float64 as the module states.
+        X / ||X||, float32 or float64 as the module states; scaled by a power of two first, so that no length overflows.
+        Cost: one pass. Source: direct from the definition.
 
     Examples
     --------
@@ -50,16 +51,30 @@ def _scaled(block: Float64) -> Float64:
 
 
 class Normalize(Step):
-    """`normalize` as a step of a chain: it learns nothing and cannot be undone."""
+    """`normalize` of rows (n, d) as a step of a chain: it learns nothing and cannot be undone.
+
+    Cost: one pass. Source: direct from the definition, x / ||x||.
+
+    Examples
+    --------
+    >>> Normalize().transform([[3.0, 4.0], [0.0, 0.0]])
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    """
 
     def _forward(self, block: Float64) -> Float64:
         return unit(block)
 
 
 class CenterRows(Step):
-    """Subtract from each row its own mean (centeremb of VecMap): cosine becomes Pearson's correlation.
+    """Subtract from each row (n, d) its own mean (centeremb of VecMap): cosine becomes Pearson's correlation.
 
-    It learns nothing and cannot be undone.
+    It learns nothing and cannot be undone. Cost: one pass. Source: direct from the definition.
+
+    Examples
+    --------
+    >>> CenterRows().transform([[1.0, 2.0, 6.0]])
+    array([[-2., -1.,  3.]])
     """
 
     def _forward(self, block: Float64) -> Float64:
@@ -75,7 +90,13 @@ def _centered(block: Float64) -> Float64:
 class StandardizeRows(Step):
     """Subtract from each row its own mean, divide by its own standard deviation (ddof 0); a constant row becomes 0.
 
-    It learns nothing and cannot be undone.
+    Rows (n, d). It learns nothing and cannot be undone. Cost: one pass. Source: direct from the definition.
+
+    Examples
+    --------
+    >>> StandardizeRows().transform([[1.0, 3.0], [2.0, 2.0]])
+    array([[-1.,  1.],
+           [ 0.,  0.]])
     """
 
     def _forward(self, block: Float64) -> Float64:
@@ -83,9 +104,14 @@ class StandardizeRows(Step):
 
 
 class MinMaxRows(Step):
-    """(x - min) / (max - min) of each row: 0..1; a constant row becomes 0.
+    """(x - min) / (max - min) of each row (n, d): 0..1; a constant row becomes 0.
 
-    It learns nothing and cannot be undone.
+    It learns nothing and cannot be undone. Cost: one pass. Source: direct from the definition.
+
+    Examples
+    --------
+    >>> MinMaxRows().transform([[1.0, 2.0, 5.0]])
+    array([[0.  , 0.25, 1.  ]])
     """
 
     def _forward(self, block: Float64) -> Float64:
@@ -99,7 +125,13 @@ class MinMaxRows(Step):
 class Hellinger(Step):
     """Histograms as sqrt(x / sum x): unit rows whose dot product is the Bhattacharyya coefficient.
 
-    Entries must be at least 0; a row of zeros stays. It learns nothing and cannot be undone (the sums are lost).
+    Entries (n, d) must be at least 0; a row of zeros stays. It learns nothing and cannot be undone (the sums are lost).
+    Cost: one pass. Source: Bhattacharyya 1943; direct from the definition.
+
+    Examples
+    --------
+    >>> Hellinger().transform([[1.0, 0.0, 3.0]]).round(3)
+    array([[0.5  , 0.   , 0.866]])
     """
 
     def _forward(self, block: Float64) -> Float64:
@@ -114,12 +146,18 @@ class Hellinger(Step):
 class Truncate(Step):
     """The first columns, brought to length 1 again: for embeddings that hold the most important ones first.
 
-    It learns nothing and cannot be undone. Source: Kusupati et al. 2022 (Matryoshka).
+    Rows (n, d) -> (n, n_components). It learns nothing and cannot be undone. Cost: one pass. Source: Kusupati et al.
+    2022 (Matryoshka).
 
     Parameters
     ----------
     n_components : int
         How many columns are kept.
+
+    Examples
+    --------
+    >>> Truncate(2).transform([[3.0, 4.0, 12.0]])
+    array([[0.6, 0.8]])
     """
 
     def __init__(self, n_components: int) -> None:

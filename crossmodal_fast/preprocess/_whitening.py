@@ -69,6 +69,13 @@ class Whiten(Linear):
     Learns `mean_` (d,), `components_` (columns out, d), `backward_` (d, columns out), `eigenvalues_` (kept, of C).
     `inverse_transform` de-whitens. Cost: two passes, 2 n d^2 flops, d^2 float64 to fit. Source: Kessy, Lewin, Strimmer
     2018; Artetxe, Labaka, Agirre 2018 ("vecmap").
+
+    Examples
+    --------
+    >>> rows = np.random.default_rng(0).standard_normal((50, 2)) @ [[3.0, 1.0], [0.0, 2.0]]
+    >>> np.cov(Whiten().fit_transform(rows).T).round(12) + 0.0
+    array([[1., 0.],
+           [0., 1.]])
     """
 
     _learned = ("mean_", "components_", "backward_", "eigenvalues_")
