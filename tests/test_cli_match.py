@@ -56,6 +56,16 @@ def test_options_of_methods(method):
         assert not (expected.scores.shape == default.scores.shape and (expected.scores == default.scores).all())
 
 
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - CASES.keys()))
+def test_methods_without_options(method):
+    metric = "euclidean" if method == "dissim_local" else "cosine"
+    command = ["match", "a.npy", "b.npy", "--method", method, "--metric", metric, "--backend", "numpy", "-k", "1"]
+    assert cli.main([*command, *OUT]) == 0
+    expected = cmf.match(SOURCE, TARGET, method, k=1, metric=metric, backend="numpy")
+    with np.load("m.npz") as found:
+        np.testing.assert_array_equal(found["gallery"], expected.columns)
+
+
 def test_marginals():
     """A file for each side, of any format that holds a column of numbers."""
     a, b = np.linspace(1, 2, 20), np.linspace(3, 1, 30)

@@ -12,12 +12,13 @@ from .. import Matches, topk
 from .. import match as match_pairs
 from .._progress import bar
 from ..files import TABLE_WRITERS, atomic, check_output, write_table
-from ..matching import scores_of
+from ..matching import METHODS, scores_of
 from ..report import page_of
 from ._method_options import checked_options, with_files, with_method_options
 from ._options import Backend, FirstFile, Key, MaxBytes, Metric, SecondFile, Threads, read_pair, speaking_of, whole
 from ._report_options import checked_report, report_of, with_report_options
 
+OTHERS = [name for name in METHODS if name not in ("topk", "mutual")]
 NEIGHBOURS = 10  # of topk where -k is left out; other methods have their own
 
 
@@ -34,7 +35,7 @@ def match(
     metric: Metric = "cosine",
     method: Annotated[
         str,
-        typer.Option(help="topk: the k best rows of B; mutual: best for each other; csls, assignment, sinkhorn .."),
+        typer.Option(help=f"topk: the k best rows of B; mutual: best for each other; or {', '.join(OTHERS)}"),
     ] = "topk",
     key: Key = None,
     backend: Backend = "auto",
