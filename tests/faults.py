@@ -13,11 +13,11 @@ class Fault(NamedTuple):
     caught_by: str
 
 
-TOPK, BOTH, WITHIN, RANKS, GALLERY, SEARCHES, NEAR_TIES, SCALES, PAIRWISE, SOFTMAX, TRANSFER, RESULTS = (
+TOPK, BOTH, WITHIN, RANKS, GALLERY, SEARCHES, NEAR_TIES, SCALES, PAIRWISE, SOFTMAX, SCALING, TRANSFER, RESULTS = (
     f"test_{name}.py"
     for name in (
         "topk", "topk_both", "within", "ranks", "gallery", "gallery_searches", "near_ties", "scales", "pairwise",
-        "softmax", "transfer", "results",
+        "softmax", "scaling", "transfer", "results",
     )
 )  # fmt: skip
 
@@ -401,6 +401,34 @@ FAULTS = [
         "sums[1].add(right, score.T + u[left:stop])",
         "sums[1].add(right, score.T + u[: stop - left])",
         SOFTMAX,
+    ),
+    Fault(
+        "a kept kernel is never made anew",
+        "tiles/scalings.py",
+        "if made is None or np.ptp(g - made) > SPREAD:",
+        "if made is None:",
+        SCALING,
+    ),
+    Fault(
+        "columns are believed that the kept kernel does not reach",
+        "tiles/scalings.py",
+        "if not (sums > np.exp(-REACH) * np.exp(log_w).sum()).all():",
+        "if not (sums > 0).all():",
+        SCALING,
+    ),
+    Fault(
+        "unbalanced rows forget their top",
+        "tiles/scalings.py",
+        "lead = share * goals[0] + (1 - share) * top",
+        "lead = share * goals[0] + (1 - share) * top.max()",
+        SCALING,
+    ),
+    Fault(
+        "the last block of a kept kernel is left out of the columns",
+        "scaling/cpu_numpy.py",
+        'sums += np.einsum("i,ij->j", np.exp(log_w[rows]), block)',
+        'sums += np.einsum("i,ij->j", np.exp(log_w[rows]), block) * (rows.stop < m or not rows.start)',
+        SCALING,
     ),
     Fault(
         "every row takes the bias of the first matrix",

@@ -1,276 +1,191 @@
-"""Local scaling, NICDM, DisSimLocal and mutual proximity against brute force; corrections as biases of searches."""
-
-import re
+"""Sinkhorn's iterations on a kept kernel, against the log domain in float64: their bound, their end, their threads."""
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.special import logsumexp
 
-import crossmodal_fast as cmf
 from crossmodal_fast import match
-from crossmodal_fast.matching import CORRECTIONS, _proximity, _scaling, _wider, correction
-from matching import FAST, agrees, cosine, sides
+from crossmodal_fast._dispatch import implementation, obstacle
+from crossmodal_fast.kernels.scaling.reference import scaling as law
+from crossmodal_fast.kernels.tiles import pool, scalings
+from matching import FAST, cosine, sides
 
-RETRIEVALS = ("forward", "backward", "intersect", "max")
-METHODS = ("local_scaling", "nicdm", "dissim_local", "mutual_proximity")
-
-
-def distance(X, Y):
-    return np.sqrt(np.square(X[:, None] - Y).sum(axis=2))
+UNIT = {np.float32: 2.0**-24, np.float64: 2.0**-53}
 
 
-def nearest(d, neighbours, axis):
-    """The least distances of each row (axis 1) or column, ascending along the last axis; inf counts as none."""
-    return np.sort(d if axis else d.T, axis=1)[:, :neighbours]
+@pytest.fixture(params=["numpy", "numba"])
+def scaling(request):
+    if reason := obstacle("scaling", request.param):
+        pytest.skip(reason)
+    return implementation("scaling", request.param, np.empty((1, 1)), None)[1]
 
 
-def scaled(d, neighbours, kind):
-    """By brute force; where d is inf a pair may not match."""
-    sizes = []
-    for axis in (1, 0):
-        near = nearest(d, neighbours, axis)
-        there = np.isfinite(near)
-        last = near[np.arange(len(near)), there.sum(axis=1) - 1]
-        mean = np.where(there, near, 0).sum(axis=1) / there.sum(axis=1)
-        sizes.append(last if kind == "local_scaling" else mean)
-    product = sizes[0][:, None] * sizes[1]
-    return -(d**2) / product if kind == "local_scaling" else -d / np.sqrt(product)
+def problem(m, n, dtype, seed=0, uneven=2.0):
+    """Scores in -1..1 and marginals of sum 1."""
+    rng = np.random.default_rng(seed)
+    scores = cosine(rng.standard_normal((m, 5)), rng.standard_normal((n, 5))).astype(dtype)
+    a, b = (rng.uniform(1, uneven, size) for size in (m, n))
+    return scores, a / a.sum(), b / b.sum()
 
 
-def dissim(X, Y, neighbours):
-    d = np.square(distance(X, Y))
-    x_near, y_near = (np.argsort(one, axis=1, kind="stable")[:, :neighbours] for one in (d, d.T))
-    x_gap = np.square(X - Y[x_near].mean(axis=1)).sum(axis=1)
-    y_gap = np.square(Y - X[y_near].mean(axis=1)).sum(axis=1)
-    return x_gap[:, None] + y_gap - d
+def run(scaling, scores, a, b, epsilon, share=1.0, constant=0.0, start=None, iterations=20, tolerance=-1.0):
+    """(f, g), (iterations, error, whether to stop)."""
+    potentials = tuple(np.array(part) for part in start or (np.zeros(len(a)), np.zeros(len(b))))
+    found = scaling(
+        scores, np.empty_like(scores), beta=1 / epsilon, goals=goals(a, b, epsilon, constant), share=share,
+        potentials=potentials, weights=a, tolerance=tolerance, iterations=iterations,
+    )  # fmt: skip
+    return potentials, found
 
 
-def proximity(d, kind):
-    """log MP of normal distances, MP of counted ones; where d is inf a pair may not match."""
-    there = np.isfinite(d)
-    if kind == "normal":
-        plain = np.where(there, d, np.nan)
-        parts = [
-            norm.logsf(d, np.nanmean(plain, axis=axis, keepdims=True), np.nanstd(plain, axis=axis, keepdims=True))
-            for axis in (1, 0)
-        ]
-        return np.where(there, parts[0] + parts[1], -np.inf)
-    own = (there[:, None, :] & (d[:, None, :] > d[:, :, None])).sum(axis=2) / there.sum(axis=1, keepdims=True)
-    other = (there.T[:, None, :] & (d.T[:, None, :] > d.T[:, :, None])).sum(axis=2).T / there.sum(axis=0)
-    return np.where(there, own * other, -np.inf)
+def goals(a, b, epsilon, constant=0.0):
+    return np.log(a) + constant / epsilon, np.log(b) + constant / epsilon
 
 
-def expected(X, Y, d, method, options):
-    if method == "dissim_local":
-        return dissim(X, Y, options.get("neighbours", 10))
-    if method == "mutual_proximity":
-        return proximity(d, options.get("distribution", "normal"))
-    return scaled(d, options.get("neighbours", 10), method)
+def bound(scores, epsilon, potentials):
+    """The contract's, of one half step."""
+    size = np.abs(scores).max() / epsilon + np.abs(potentials[1]).max()
+    count = max(scores.shape)
+    return 2.0**-51 * size + (50 + np.log(count)) * UNIT[scores.dtype.type] + count * np.exp(-60) + np.exp(-40)
 
 
-CASES = [
-    ("local_scaling", {"neighbours": 4}),
-    ("nicdm", {"neighbours": 1}),
-    ("nicdm", {}),
-    ("dissim_local", {"neighbours": 5}),
-    ("mutual_proximity", {}),
-    ("mutual_proximity", {"distribution": "empirical"}),
-]
+def halves(scores, a, b, epsilon, share, constant, start, found):
+    """Exact half steps: of the rows from where a step began, of the columns from what it made of the rows."""
+    terms, given = scores.astype(np.float64) / epsilon, goals(a, b, epsilon, constant)
+    f = share * (given[0] - logsumexp(terms + start[1], axis=1))
+    return f, share * (given[1] - logsumexp(terms.T + found[0], axis=1))
 
 
-@pytest.mark.parametrize("retrieval", RETRIEVALS)
-@pytest.mark.parametrize(("method", "options"), CASES)
-def test_against_brute_force(method, options, retrieval, monkeypatch):
-    monkeypatch.setattr(_wider, "SPARE", 1)  # so that rows must look again
-    monkeypatch.setattr(_scaling, "ROWS_OF_A_PART", 4)
-    X, Y = sides(37, 29, 5)
-    d = distance(X, Y)
-    score = expected(X, Y, d, method, options)
-    for k in (1, 3, 29):
-        agrees(
-            match(X, Y, method, metric="euclidean", k=k, retrieval=retrieval, **options, **FAST), score, k, retrieval
-        )
-        if method != "dissim_local":
-            agrees(
-                match(-d, None, method, metric="precomputed", k=k, retrieval=retrieval, **options), score, k, retrieval
-            )
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (1, 7), (6, 1), (37, 53), (130, 21)])
+@pytest.mark.parametrize(("epsilon", "share", "constant"), [(0.5, 1.0, 0.0), (0.05, 1.0, 1.0), (0.05, 0.6, 1.0)])
+def test_each_half_step_keeps_its_bound(scaling, m, n, dtype, epsilon, share, constant):
+    scores, a, b = problem(m, n, dtype)
+    start = np.zeros(m), np.zeros(n)
+    for _ in range(6):
+        found, (done, _, stop) = run(scaling, scores, a, b, epsilon, share, constant, start, 1)
+        f, g = halves(scores, a, b, epsilon, share, constant, start, found)
+        most = share * bound(scores, epsilon, found)
+        assert done == 1
+        assert np.abs(found[0] - f).max() <= most
+        if stop:
+            assert np.abs(found[1] - g).max() <= most
+        start = found[0], g
 
 
-@pytest.mark.parametrize(("method", "options"), CASES)
-def test_a_set_with_itself(method, options):
-    """As scikit-hubness has it: a row is no neighbour of itself."""
-    X, _ = sides(31, 1, 6, seed=3)
-    d = distance(X, X)
-    np.fill_diagonal(d, np.inf)
-    if method == "dissim_local":
-        near = np.argsort(d, axis=1, kind="stable")[:, : options["neighbours"]]
-        gap = np.square(X - X[near].mean(axis=1)).sum(axis=1)
-        score = gap[:, None] + gap - d**2
-    else:
-        score = expected(X, X, d, method, options)
-    agrees(match(X, X, method, metric="euclidean", k=2, exclude_self=True, **options, **FAST), score, 2)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_many_iterations_are_those_of_the_log_domain(scaling, dtype, share, monkeypatch):
+    """Potentials that wander by several times SPREAD, so that the kernel is made anew on the way."""
+    monkeypatch.setattr(scalings, "SPREAD", 4.0)
+    scores, a, b = problem(40, 60, dtype, uneven=50.0)
+    epsilon, start, left, made = 0.02, (np.zeros(40), np.zeros(60)), 60, []
+    while left:
+        found, (done, _, stop) = run(scaling, scores, a, b, epsilon, share, 0.0, start, left)
+        left -= done
+        if not stop:
+            found = found[0], halves(scores, a, b, epsilon, share, 0.0, start, found)[1]
+        made.append(stop)
+        start = found
+        assert stop or left
+        if stop:
+            break
+    exact = law(scores, 1 / epsilon, goals(a, b, epsilon), share, (np.zeros(40), np.zeros(60)), 60)
+    assert max(np.ptp(part) for part in exact) > 3 * scalings.SPREAD
+    for part, other in zip(start, exact, strict=True):
+        assert np.abs(part - other).max() <= 120 * bound(scores, epsilon, exact)
 
 
-@pytest.mark.parametrize("metric", ["cosine", "sqeuclidean", "cityblock"])
-@pytest.mark.parametrize("method", ["local_scaling", "nicdm", "mutual_proximity"])
-def test_other_metrics(method, metric):
-    X, Y = sides()
-    d = cmf.pairwise_distances(X, Y, metric, backend="numpy")
-    agrees(match(X, Y, method, metric=metric, k=2, **FAST), expected(X, Y, d, method, {}), 2, rtol=1e-7)
+def test_the_error_is_that_of_the_row_sums(scaling):
+    scores, a, b = problem(30, 20, np.float64)
+    (f, g), (done, error, stop) = run(scaling, scores, a, b, 0.2, iterations=3)
+    plan = np.exp(f[:, None] + g + scores / 0.2)
+    assert (done, stop) == (3, True)
+    assert error == pytest.approx(np.abs(plan.sum(axis=1) - a).sum(), rel=1e-9)
+    np.testing.assert_allclose(plan.sum(axis=0), b, rtol=1e-12)
+    _, (done, error, stop) = run(scaling, scores, a, b, 0.2, iterations=1000, tolerance=1e-9)
+    assert stop
+    assert error <= 1e-9
+    assert 3 < done < 1000
 
 
-def test_counted_proximities_and_their_ties():
-    """Whole numbers: many equal distances, all orders decided by counts and lowest columns."""
-    rng = np.random.default_rng(5)
-    d = rng.integers(0, 6, (40, 33)).astype(float)
-    agrees(
-        match(-d, None, "mutual_proximity", metric="precomputed", k=4, distribution="empirical"),
-        proximity(d, "empirical"),
-        4,
-    )
+def test_columns_out_of_reach_are_left_to_others(scaling):
+    """Column 0 is 100 below the best of every row: the kernel holds nothing of its sum."""
+    scores = np.zeros((3, 4))
+    scores[:, 0] = -1.0
+    a, b = np.full(3, 1 / 3), np.full(4, 1 / 4)
+    (f, g), (done, _, stop) = run(scaling, scores, a, b, 0.01)
+    assert (done, stop) == (1, False)
+    np.testing.assert_allclose(f, np.log(1 / 9), rtol=1e-12)
+    assert not g.any()
 
 
-def test_equal_rows_go_by_lowest_index():
-    X = np.random.default_rng(0).standard_normal((12, 4))
-    Y = np.concatenate([X[:6]] * 3) + 0.1
-    for method in METHODS:
-        found = (
-            match(X[:6], Y, method, metric="euclidean", k=3, neighbours=7, **FAST)
-            if method != "mutual_proximity"
-            else match(X[:6], Y, method, metric="euclidean", k=3, **FAST)
-        )
-        assert (np.diff(found.columns.reshape(6, 3), axis=1) == 6).all(), method
+def test_scalings_never_lie_further_apart_than_the_kernel_bears():
+    scores, a, b = problem(40, 60, np.float64, uneven=50.0)
+    spread, kept = [], {}
+
+    def build(shift):
+        term = scores / 0.02 + shift
+        kept["k"] = np.exp(term - term.max(axis=1, keepdims=True))
+        return term.max(axis=1)
+
+    def sweep(v, lead):
+        spread.append(np.ptp(np.log(v)))
+        log_w = lead - np.log(kept["k"] @ v)
+        return log_w, np.exp(log_w) @ kept["k"]
+
+    potentials = np.zeros(40), np.zeros(60)
+    given = {"goals": goals(a, b, 0.02), "share": 1.0, "weights": a, "tolerance": -1.0, "iterations": 60}
+    assert scalings.iterate(build, sweep, potentials=potentials, **given)[0] == 60
+    assert np.ptp(potentials[1]) > scalings.SPREAD
+    assert 5 < max(spread) <= scalings.SPREAD
 
 
-def test_one_pair_and_equal_distances():
-    for method in ("local_scaling", "nicdm", "mutual_proximity"):
-        assert match([[1.0]], [[3.0]], method, metric="euclidean").pairs.tolist() == [[0, 0]]
-    assert match(-np.ones((3, 4)), None, "mutual_proximity", metric="precomputed").columns.tolist() == [0, 0, 0]
-    assert match(-np.ones((3, 4)), None, "local_scaling", metric="precomputed").scores.tolist() == [-1.0] * 3
+def test_scores_that_are_not_finite_end_it(scaling):
+    scores, a, b = problem(9, 8, np.float32)
+    for value in (np.nan, np.inf):
+        scores[4, 3] = value
+        (f, _), (done, _, stop) = run(scaling, scores, a, b, 0.1)
+        assert (done, stop) == (0, True)
+        assert not np.isfinite(f).all()
 
 
-def test_far_pairs_keep_their_order():
-    """Probabilities next to 1 and to 0, which only logarithms tell apart."""
-    X = np.arange(400.0)[:, None] * 1e-3 + 100
-    Y = np.concatenate([X[::-1][:3] + 1e-5, np.full((397, 1), 200.0)])
-    found = match(X, Y, "mutual_proximity", metric="euclidean", k=3, **FAST)
-    agrees(found, proximity(distance(X, Y), "normal"), 3, rtol=1e-6)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_threads_change_no_bit(scaling, dtype):
+    scores, a, b = problem(301, 203, dtype, seed=3)
+    found = []
+    for threads in (1, 3):
+        with pool.at_most(threads):
+            found.append(run(scaling, scores, a, b, 0.05, start=(np.zeros(301), np.zeros(203)))[0])
+    for part, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(part, other)
 
 
-def test_hubs_are_fewer():
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((200, 30))
-    shares = {}
-    for method in ("topk", *METHODS):
-        found = match(X, X, method, metric="euclidean", k=5, exclude_self=True, **FAST)
-        shares[method] = cmf.evaluate.hubness(found.columns.reshape(-1, 5), 200)["skewness"]
-    assert all(shares[method] < 0.7 * shares["topk"] for method in METHODS), shares
+@pytest.mark.parametrize("epsilon", [1e-3, 0.02])
+@pytest.mark.parametrize("rho", [None, 0.05, 5.0])
+@pytest.mark.parametrize("levels", [0, 4])
+def test_kept_scores_lead_where_streamed_ones_do(epsilon, rho, levels):
+    """Small epsilon: hundreds between exponents of a column, potentials that jump by as much."""
+    X, Y = sides(31, 24, seed=6)
+    options = {"epsilon": epsilon, "rho": rho, "levels": levels, "iterations": 60, "tolerance": 1e-9}
+    streamed, kept = (match(X, Y, "sinkhorn", keep_scores=keep, **options, **FAST) for keep in (False, True))
+    assert kept.iterations == streamed.iterations
+    for name in ("f", "g"):
+        np.testing.assert_allclose(getattr(kept, name), getattr(streamed, name), atol=1e-9)
+    assert kept.error == pytest.approx(streamed.error, rel=1e-5, abs=1e-9)
+    np.testing.assert_array_equal(kept.pairs, streamed.pairs)
 
 
-def test_memory_is_bounded(monkeypatch):
-    """No block of candidates is larger than what is allowed, whatever the width."""
-    monkeypatch.setattr(_wider, "BLOCK_CANDIDATES", 64)
-    X, Y = sides(20, 40, 3)
-    seen = []
-    real = _proximity.best_of
-    monkeypatch.setattr(
-        _proximity, "best_of", lambda partners, *rest: seen.append(partners.shape) or real(partners, *rest)
-    )
-    d = distance(X, Y)
-    agrees(match(X, Y, "mutual_proximity", metric="euclidean", k=2, **FAST), proximity(d, "normal"), 2)
-    assert max(rows for rows, _ in seen) <= 4
-
-
-def test_threads_and_backends():
-    X, Y = (side.astype(np.float32) for side in sides(60, 50))
-    for method in METHODS[:3]:
-        one, two = (match(X, Y, method, metric="euclidean", backend="numpy", n_threads=n) for n in (1, 2))
-        assert all((a == b).all() for a, b in zip(one, two, strict=True))
-
-
-@pytest.mark.parametrize("metric", ["cosine", "dot", "precomputed"])
-@pytest.mark.parametrize("method", CORRECTIONS)
-def test_corrections_as_biases(method, metric):
-    """The pairs of `match` come from `topk` with the correction as its bias, and `evaluate` finds where they are."""
-    X, Y = sides(23, 23)
-    given = (cosine(X, Y), None) if metric == "precomputed" else (X, Y)
-    options = {"bank": given[0][:9]} if method == "nnn" else {}
-    control = {} if metric == "precomputed" else FAST
-    bias = correction(*given, method, metric=metric, **options, **control)
-    best = match(*given, method, metric=metric, k=23, **options, **control)
-    if metric == "precomputed":
-        order = np.argsort(-(given[0] + bias[0][:, None] + bias[1]), axis=1, kind="stable")
-    else:
-        order = cmf.topk(X, Y, 23, metric, bias=bias, **FAST).indices
-    assert (best.columns.reshape(23, 23) == order).all()
-    ranks = np.argmax(order == np.arange(23)[:, None], axis=1) + 1
-    found = cmf.evaluate.retrieval(*given, metric=metric, bias=bias, metrics="mean_rank,mrr", **control)
-    assert found == {"queries": 23, "mean_rank": ranks.mean(), "mrr": pytest.approx((1 / ranks).mean())}
-
-
-def test_a_bias_where_scores_are_sorted():
-    """More positives than are counted one by one."""
-    X, Y = sides(9, 80)
-    labels = np.zeros(9, int), np.arange(80) % 2
-    bias = correction(X, Y, "csls", **FAST)
-    score = cosine(X, Y) - bias[0][:, None] - bias[1]
-    for metric, given in (("cosine", (X, Y)), ("precomputed", (score, None))):
-        own = {} if metric == "precomputed" else {"bias": bias}
-        found = cmf.evaluate.retrieval(*given, labels=labels, metric=metric, metrics="map", **own)
-        order = np.argsort(-score, axis=1)
-        hits = labels[1][order] == 0
-        expected_map = [(np.cumsum(row) / np.arange(1, 81))[row].mean() for row in hits]
-        assert found["map"] == pytest.approx(np.mean(expected_map))
-
-
-X, Y = sides(6, 7)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "sentence"),
-    [
-        (lambda: match(X, Y, "nicdm", metric="dot"), ValueError, "distances must be at least 0 to be scaled, got"),
-        (
-            lambda: match(X, Y, "nicdm", metric="dot"),
-            ValueError,
-            "use a metric other than dot, or ready scores that are minus distances",
-        ),
-        (
-            lambda: match(np.zeros((3, 2)), np.zeros((4, 2)), "local_scaling", metric="euclidean"),
-            ValueError,
-            "neighbours must be more than the equal rows on the other side, got 4 at distance 0 of row 0 of X",
-        ),
-        (
-            lambda: match(X, Y, "dissim_local"),
-            ValueError,
-            "metric must be euclidean or sqeuclidean, without metric_kwargs, for the centroids of dissim_local, "
-            "got metric='cosine'",
-        ),
-        (lambda: match(X, None, "dissim_local", metric="precomputed"), ValueError, "of dissim_local, got ready scores"),
-        (
-            lambda: match(X, Y, "mutual_proximity", distribution="gauss"),
-            ValueError,
-            "distribution must be one of normal, empirical, got 'gauss'",
-        ),
-        (lambda: match(X, Y, "nicdm", k=8), ValueError, "k must be in 1..7 (the rows of Y), got 8"),
-        (lambda: match(X, Y, "nicdm", neighbours=0), ValueError, "neighbours must be at least 1, got 0"),
-        (
-            lambda: match(X, Y, "nicdm", mask=np.ones(7, bool)),
-            TypeError,
-            "mask must be left out with method='nicdm', which takes k, neighbours, retrieval, got an array of shape",
-        ),
-        (
-            lambda: correction(X, Y, "csls", k=3),
-            TypeError,
-            "k must be left out of the correction 'csls', which takes neighbours, got 3",
-        ),
-        (
-            lambda: correction(X, Y, "qb_norm"),
-            ValueError,
-            "method must be one of csls, nnn, inverted_softmax, dual_softmax, got 'qb_norm'",
-        ),
-    ],
-)  # fmt: skip
-def test_sentences(call, error, sentence):
-    with pytest.raises(error, match=re.escape(sentence)):
-        call()
+def test_without_room_for_the_kernel_sums_are_taken_as_before(monkeypatch):
+    """Three times the scores, which take 480,000 bytes, fit or do not fit."""
+    ready, options = cosine(*sides(200, 300, seed=7)), {"epsilon": 0.05, "keep_scores": True, "iterations": 20} | FAST
+    tight = {"metric": "precomputed", "max_bytes": 1_430_000}
+    plans = [match(ready, None, "sinkhorn", metric="precomputed", **options)]
+    plans.append(match(ready, None, "sinkhorn", **tight, **options))
+    np.testing.assert_allclose(plans[1].f, plans[0].f, atol=1e-9)
+    X, Y = sides(1300, 1500, seed=7)
+    monkeypatch.setattr("crossmodal_fast.kernels.scaling.cpu_numpy.iterate", None)
+    with pytest.raises(TypeError, match="NoneType"):
+        match(ready, None, "sinkhorn", metric="precomputed", **options)
+    match(ready, None, "sinkhorn", **tight, **options)
+    assert match(X, Y, "sinkhorn", max_bytes=40_000_000, **options | {"iterations": 1}).iterations == 1

@@ -145,7 +145,8 @@ def match(
       retrieval): log P_ij of the entropic plan for costs of the distance (minus the score for dot and precomputed).
       Returns a `Plan` with potentials f, g, the error and the iterations. marginals: (a, b), positive, uniform where
       left out; rho: unbalanced, the weight of the marginals' divergence; levels: so many larger epsilon first, each
-      twice the next; keep_scores: hold the (m, n) scores in memory instead of computing them in each iteration.
+      twice the next; keep_scores: hold the (m, n) scores in memory instead of computing them in each iteration, and
+      where max_bytes is 3 times their size one exponential of each, which serves many iterations.
       Transductive. Cuturi 2013.
     - "itermax" (rounds=2, alpha=0.9): mutual best pairs, then again with scores alpha times as good where one side is
       aligned; s_ij. For short sequences: it holds the scores. Transductive. Jalili Sabet et al. 2020.

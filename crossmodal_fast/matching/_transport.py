@@ -3,10 +3,12 @@
     f_i = lambda (epsilon log a_i - epsilon LSE_j((g_j - C_ij) / epsilon)),  g likewise,  lambda = rho / (rho + epsilon)
     log P_ij = (f_i + g_j - C_ij) / epsilon
 
-lambda = 1 without rho. Each half step is one `logsumexp`; the plan's best pairs are one search with the biases f, g.
+lambda = 1 without rho. Each half step is one `logsumexp`; kept scores take one reading of a kept kernel for both, but
+for a few steps (`kernels/scaling`). The plan's best pairs are one search with the biases f, g.
 Source: Cuturi 2013; log domain and scaling of epsilon: Schmitzer 2019; unbalanced: Chizat et al. 2018.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -15,10 +17,15 @@ from numpy.typing import ArrayLike
 from .. import _validate
 from .._arguments import brief, number, numbers_of, whole
 from .._config import Control, resolve
+from .._search import run
 from .._validate import flag
+from ..kernels.tiles.scalings import missed
 from ._neighbours import checked, retrieved
 from ._results import Float64, Matches, finite
 from ._sources import Precomputed, Source
+
+Pair = tuple[Float64, Float64]  # of the rows, of the columns
+Steps = Callable[..., tuple[int, float, bool]]  # iterations done but for a half step, error, whether to stop
 
 COARSE = 10  # iterations at most with each larger epsilon
 MOST_LEVELS = 64  # 2**64 times epsilon spreads any plan evenly
@@ -62,22 +69,24 @@ def sinkhorn(
     checked(source, k, retrieval)
     a, b = _weights(marginals, source.shape, balanced=rho is None)
     source.control = cast(Control, {**source.control, "progress": False})  # not a bar for each half step
-    scores = _kept(source) if flag("keep_scores", keep_scores) else source
-    f, g = np.zeros(source.shape[0]), np.zeros(source.shape[1])
+    scores, rows = _kept(source, a) if flag("keep_scores", keep_scores) else (source, _rows(source, a))
+    f, g = np.zeros(source.shape[0]), np.zeros(source.shape[1])  # in units of the current epsilon
     done, error = 0, np.inf
     for level in range(levels, -1, -1):
         current = epsilon * 2.0**level
-        part = 1 / (1 + current / weight)
+        f, g = 2 * f, 2 * g
+        share = 1 / (1 + current / weight)
+        goals = np.log(a) + source.constant / current, np.log(b) + source.constant / current
         last = min(done + COARSE, iterations) if level else iterations
+        least = COARSE_ERROR if level else tolerance
         while True:
-            sums = scores.log_sums(1 / current, "rows", (np.zeros(len(a)), g / current))
-            ahead = part * (current * (np.log(a) - finite(sums)) + source.constant)
-            error = float(a @ np.abs(np.expm1(np.clip((f - ahead) / current, -700, 700))))
-            if error <= (COARSE_ERROR if level else tolerance) or done == last:
+            more, error, stop = rows(1 / current, goals, share, (f, g), least, last - done)
+            done += more
+            finite(f)
+            if stop:
                 break
-            f, done = ahead, done + 1
-            sums = scores.log_sums(1 / current, "columns", (f / current, np.zeros(len(b))))
-            g = part * (current * (np.log(b) - finite(sums)) + source.constant)
+            g = share * (goals[1] - finite(scores.log_sums(1 / current, "columns", (f, np.zeros(len(b))))))
+    f, g = epsilon * f, epsilon * g
     found = retrieved(source, k, retrieval, (f - source.constant, g))
     plan = Plan(found.rows, found.columns, found.scores / epsilon)
     plan.f, plan.g, plan.error, plan.iterations = f, g, error, done
@@ -105,12 +114,46 @@ def _weights(marginals: Any, shape: tuple[int, int], balanced: bool) -> list[Flo
     return found
 
 
-def _kept(source: Source) -> Source:
-    """The scores as a matrix, for who asked for it."""
-    if isinstance(source, Precomputed):
-        return source
+def _rows(scores: Source, weights: Float64) -> Steps:
+    """A half step of the rows by sums of exponentials."""
+
+    def rows(
+        beta: float, goals: Pair, share: float, potentials: Pair, tolerance: float, iterations: int
+    ) -> tuple[int, float, bool]:
+        f, g = potentials
+        ahead = share * (goals[0] - finite(scores.log_sums(beta, "rows", (np.zeros(len(f)), g))))
+        error = missed(weights, f, ahead)
+        if error <= tolerance or not iterations:
+            return 0, error, True
+        f[:] = ahead
+        return 1, error, False
+
+    return rows
+
+
+def _kept(source: Source, weights: Float64) -> tuple[Source, Steps]:
+    """The scores as a matrix, for who asked for it, and iterations on a kernel beside it where there is room."""
     needed, most = int(source.dtype.itemsize) * source.shape[0] * source.shape[1], resolve(source.control).max_bytes
+    roomy = 3 * needed <= most
+    if isinstance(source, Precomputed) and not roomy:
+        return source, _rows(source, weights)
     if 2 * needed > most:
         raise ValueError(f"max_bytes must be at least {2 * needed} with keep_scores=True, got {most}")
-    control = cast(Control, {**source.control, "max_bytes": most - needed, "check_finite": False})
-    return Precomputed(source.dense(source.dtype), control)
+    left = most - (2 if roomy else 1) * needed
+    scores = source.dense(source.dtype)
+    kept = Precomputed(scores, cast(Control, {**source.control, "max_bytes": left, "check_finite": False}))
+    if not roomy:
+        return kept, _rows(kept, weights)
+    finite(scores)
+    settled, kernel = resolve(source.control), np.empty_like(scores)
+
+    def rows(
+        beta: float, goals: Pair, share: float, potentials: Pair, tolerance: float, iterations: int
+    ) -> tuple[int, float, bool]:
+        keywords = {"weights": weights, "tolerance": tolerance, "iterations": iterations}
+        _, found = run(
+            "scaling", settled, scores, kernel, beta=beta, goals=goals, share=share, potentials=potentials, **keywords
+        )
+        return cast(tuple[int, float, bool], found)
+
+    return kept, rows

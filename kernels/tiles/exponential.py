@@ -196,3 +196,20 @@ def turned_adder(name):
                     total[c] = _endless(total[c], scale * tile[i, left + c] + shift[i])
 
     return add_columns
+
+
+@cache
+def builder(name):
+    """The kernel that keeps the exponentials of scores of this dtype, each row relative to its largest term."""
+    exp = exponentials(name)
+
+    @kernel(name)
+    def build(scores, scale, shift, kept, top):
+        """Terms scale * scores[i, c] + shift[c]."""
+        scores, shift, kept, top = borrowed(scores), borrowed(shift), borrowed(kept), borrowed(top)
+        for i in range(scores.shape[0]):
+            top[i] = _largest(scores[i], scale, shift)
+            _below(scores[i], scale, shift, top[i], kept[i])
+            exp(kept[i])
+
+    return build

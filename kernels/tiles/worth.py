@@ -41,6 +41,11 @@ def _softmax(x, y, metric, **_):
     return f"NumPy is through with {terms} scores before Numba is ready" if terms < EXPONENTIALS else None
 
 
+def _scaling(scores, kernel, **_):
+    few = scores.size < EXPONENTIALS
+    return f"NumPy is through with {scores.size} scores before Numba is ready" if few else None
+
+
 def _transfer(e, m, bias, which, **_):
     if which is None and len(e) > FEW_ROWS:
         return f"BLAS maps {len(e)} rows by one matrix"
@@ -50,5 +55,5 @@ def _transfer(e, m, bias, which, **_):
 
 NUMBA = {
     "topk": _search, "within": _search, "ranks": _search, "pairwise": _pairwise, "softmax": _softmax,
-    "transfer": _transfer,
+    "scaling": _scaling, "transfer": _transfer,
 }  # fmt: skip
