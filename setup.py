@@ -42,7 +42,9 @@ EXTRAS["test"] = [
     "setuptools>=77",  # the packaging tests build without a network
     "typer>=0.26",  # first whose import and whose sentences do not depend on the version of click
 ]
-EXTRAS["bench"] = [*EXTRAS["test"], *EXTRAS["torch"], "faiss-cpu>=1.9", "numkong>=7.8", "usearch>=2.20"]
+EXTRAS["bench"] = [
+    *EXTRAS["test"], *EXTRAS["torch"], "faiss-cpu>=1.9", "numkong>=7.8", "usearch>=2.20", "POT>=0.9.5", "ranx>=0.3.20",
+]  # fmt: skip
 
 setup(
     name="crossmodal-fast",

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 from data import arguments, rows
+from toolkit import TOOLS
 
 import judge
 from crossmodal_fast.kernels.pairwise import reference as pairwise_law
@@ -52,6 +53,9 @@ def quality(case, answer):
     """
     if answer is None or case.operation == "prepare":
         return {"error": None, "wrong": None}
+    if case.operation in TOOLS:
+        error, wrong = TOOLS[case.operation].judge(case, answer)
+        return {"error": float(error), "wrong": wrong}
     errors, wrong = [], None
     for part, (taken, law) in zip(parts(case, answer), truth(case), strict=True):
         if case.k is not None:
@@ -71,6 +75,11 @@ def must_keep_promise(case, answer):
     """AssertionError unless the answer is what we promise: to the bit, or within the stated bound."""
     if case.operation == "prepare":
         return  # judged by what is found in it
+    if case.operation in TOOLS:
+        found, most = quality(case, answer), TOOLS[case.operation].promise
+        assert found["error"] <= most, f"the law says at most {most} for {case.name}, got {found['error']}"
+        assert not found["wrong"], f"the law has other partners for {found['wrong']} rows of {case.name}"
+        return
     given = arguments(case)
     for part, (taken, law) in zip(parts(case, answer), truth(case), strict=True):
         if case.k is not None:

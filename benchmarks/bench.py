@@ -21,7 +21,7 @@ import start
 from answers import must_keep_promise, quality
 from contenders import OUR_CALLS, PEERS
 from data import arguments
-from shapes import FIRST_CALLS, FULL, IMPORT, OURS, SHORT, NotTimed, has_bar
+from shapes import FIRST_CALLS, FULL, IMPORT, LARGE, OURS, RUNS, SHORT, TOOLKIT, WITH_STATS, NotTimed, has_bar
 from threadpoolctl import threadpool_limits
 
 import crossmodal_fast as cmf
@@ -29,6 +29,7 @@ import crossmodal_fast as cmf
 PAUSE = 0.03  # seconds; OpenBLAS gives up spinning after 2**26 cycles, about 25 ms
 SECONDS, SECONDS_OF_A_BAR = 0.7, 5.0  # of rounds a contender, ours counted, pauses not
 LEAST_ROUNDS, LEAST_OF_A_BAR, MOST_ROUNDS = 3, 7, 15
+SLOW, SLOW_ROUNDS = 5.0, 2  # seconds of a round, and how many of them are enough for what takes that long
 PROCESSES = 5  # started for each of the first calls
 LARGE_BLOCK = 31 << 20  # bytes; once one that large is freed, glibc keeps smaller ones instead of returning them
 
@@ -61,7 +62,11 @@ def name(entry):
 
 def pytest_generate_tests(metafunc):
     if "entry" in metafunc.fixturenames:
-        cases = FULL if metafunc.config.getoption("--full") else SHORT
+        full = metafunc.config.getoption("--full")
+        if metafunc.function is test_toolkit:
+            cases = (*TOOLKIT, *LARGE) if full else TOOLKIT
+        else:
+            cases = FULL if full else SHORT
         metafunc.parametrize("entry", field(cases), ids=name)
 
 
@@ -82,6 +87,14 @@ def fair_conditions(request):
 
 
 def test_speed(benchmark, entry, request):
+    contest(benchmark, entry, request)
+
+
+def test_toolkit(benchmark, entry, request):
+    contest(benchmark, entry, request)
+
+
+def contest(benchmark, entry, request):
     case, contender, backend = entry
     full = request.config.getoption("--full")
     benchmark.group = case.name
@@ -144,10 +157,16 @@ def foretell(case, contender, prepare, given, slowest):
 def our_call(case):
     """Our call, its answer found right, and its seconds: what every contender of the case meets."""
     call = OUR_CALLS[case.operation](*arguments(case), backend="auto")
-    must_keep_promise(case, call())
+    seconds, answer = clocked(call)
+    must_keep_promise(case, answer)
+    return call, seconds if seconds > SLOW else clocked(call)[0]
+
+
+def clocked(call):
+    """(seconds, what it returned)"""
     began = time.perf_counter()
-    call()
-    return call, time.perf_counter() - began
+    answer = call()
+    return time.perf_counter() - began, answer
 
 
 def answered(case, contender, call):
@@ -155,14 +174,12 @@ def answered(case, contender, call):
     columns, stats = {}, None
     for _ in range(2):  # imports, compilations and the buffers of a BLAS are not of the call
         with machine.peak_memory(columns):
-            began = time.perf_counter()
-            answer = call()
-            seconds = time.perf_counter() - began
+            seconds, answer = clocked(call)
         if seconds > SECONDS:
             break
     if contender == OURS:
         must_keep_promise(case, answer)
-        if case.k is not None:
+        if case.operation in WITH_STATS:
             stats = call(return_stats=True)[-1]
     return seconds, columns | quality(case, answer) | about(stats)
 
@@ -192,22 +209,29 @@ def turns(benchmark, case, contender, ours, call, both):
 
     bar = has_bar(case, contender)
     least, lasting = (LEAST_OF_A_BAR, SECONDS_OF_A_BAR) if bar else (LEAST_ROUNDS, SECONDS)
+    least = SLOW_ROUNDS if both > SLOW else least
     began, own = busy(), time.process_time()
     benchmark.pedantic(call, setup=our_turn, rounds=max(least, min(MOST_ROUNDS, int(lasting / both))))
     ended, own = busy(), time.process_time() - own
     if not benchmark.enabled:
         return {}
     theirs = list(benchmark.stats.stats.data)
-    ratios = [their / our for their, our in zip(theirs, seconds, strict=True)]
+    return compared(theirs, seconds) | {
+        "gflops": None if case.operations is None else case.operations / median(theirs) / 1e9,
+        "others": max(0.0, (ended[0] - began[0] - own) / (ended[1] - began[1])),
+    }
+
+
+def compared(theirs, ours):
+    """Columns of two series of times, round by round."""
+    ratios = [their / our for their, our in zip(theirs, ours, strict=True)]
     low, middle, high = quantiles(ratios, n=4, method="inclusive")
     return timed(theirs) | {
-        "gflops": None if case.operations is None else case.operations / median(theirs) / 1e9,
-        "ours_ms": 1e3 * median(seconds),
+        "ours_ms": 1e3 * median(ours),
         "ratio": middle,
         "ratio_low": low,
         "ratio_high": high,
-        "ratio_best": min(theirs) / min(seconds),
-        "others": max(0.0, (ended[0] - began[0] - own) / (ended[1] - began[1])),
+        "ratio_best": min(theirs) / min(ours),
     }
 
 
@@ -257,6 +281,24 @@ def test_start(benchmark, case):
             benchmark.pedantic(lambda: found.append(seconds()), rounds=PROCESSES)
         row |= {"threads": rows.THREADS, "ratio": None, "error": None, "wrong": None, "others": None}
         row |= timed(found) if benchmark.enabled else {}
+    except NotTimed as reason:
+        row |= {"skipped": str(reason)}
+    finish(benchmark, row)
+
+
+@pytest.mark.parametrize("contender", start.MEASURING)
+def test_toolkit_cold(benchmark, contender):
+    """Ours and theirs in turns, each in a process of its own without compiled kernels of earlier ones."""
+    benchmark.group, found = RUNS.operation, []
+    row = rows.described(RUNS, contender, None, "in a process of its own, NumPy imported, nothing compiled")
+    try:
+        turn = OURS, contender
+        benchmark.pedantic(lambda: found.append([start.measured_rankings(name) for name in turn]), rounds=2)
+        (_, law), (_, values) = found[0]
+        row |= {"threads": rows.THREADS, "error": max(abs(one - other) for one, other in zip(law, values, strict=True))}
+        row |= {"wrong": None, "others": None}
+        ours, theirs = ([seconds for seconds, _ in series] for series in zip(*found, strict=True))
+        row |= compared(theirs, ours) if benchmark.enabled else {}
     except NotTimed as reason:
         row |= {"skipped": str(reason)}
     finish(benchmark, row)

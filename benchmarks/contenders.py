@@ -9,6 +9,7 @@ from functools import partial
 
 import floors
 import peers
+import toolkit
 
 import crossmodal_fast as cmf
 
@@ -52,6 +53,7 @@ OUR_CALLS = {
     "topk_both": our_topk_both,
     "pairwise_distances": our_pairwise,
     "transfer": our_transfer,
+    **{name: tool.ours for name, tool in toolkit.TOOLS.items()},
 }
 PEERS = {
     "topk": {
@@ -106,4 +108,5 @@ PEERS = {
         "FAISS": peers.faiss_transfer,
         "torch matmul": peers.torch_transfer,
     },
+    **{name: tool.peers for name, tool in toolkit.TOOLS.items()},
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from shapes import NotTimed
+from toolkit import TOOLS
 
 import cases
 
@@ -14,6 +15,8 @@ NOISE = 0.02  # length of what tells a copy from its original, both of length 1
 
 def arguments(case):
     """What a contender is given."""
+    if case.operation in TOOLS:
+        return TOOLS[case.operation].data(case)
     if case.operation == "transfer":
         return matrices(case.problem)
     x, y = rows(case.problem)

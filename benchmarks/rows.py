@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info
 FOLDER = Path(__file__).parent / "results"
 LIBRARIES = (
     "crossmodal-fast", "numpy", "numba", "llvmlite", "scipy", "scikit-learn", "faiss-cpu", "torch", "numkong",
-    "usearch",
+    "usearch", "pot", "ranx",
 )  # fmt: skip
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 WITHOUT_FMA = {"generic", "katmai", "core2", "penryn", "nehalem", "sandybridge", "prescott", "bulldozer", "barcelona"}

@@ -10,7 +10,10 @@ class NotTimed(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """m rows of x against n of y, or for transfer m rows mapped from d to n features by one of `maps` matrices."""
+    """m rows of x against n of y, or for transfer m rows mapped from d to n features by one of `maps` matrices.
+
+    For cca m pairs of d and n features, and k components.
+    """
 
     operation: str
     m: int
@@ -28,8 +31,8 @@ class Case:
 
     @property
     def operations(self):
-        """Floating-point operations that nobody who computes all products can avoid; None for preparation."""
-        return None if self.operation == "prepare" else 2 * self.m * self.n * self.d
+        """Floating-point operations that nobody who computes all products can avoid; None where that says little."""
+        return None if self.operation in UNCOUNTED else 2 * self.m * self.n * self.d
 
     def bytes(self, width=4):
         """What has to be read, and for whole matrices written, at least once: the gallery in `width` bytes a number."""
@@ -51,6 +54,8 @@ def search(m, n, d, k=10, data="normal"):
 
 
 PREPARED = 200  # queries
+WITH_STATS = {"topk", "Gallery.topk", "topk_both"}
+UNCOUNTED = {"prepare", "csls", "sinkhorn", "cca"}
 WIDE, MIDDLE, NARROW = search(2000, 100_000, 768), search(2000, 100_000, 256), search(10_000, 100_000, 64)
 SENTENCES = search(2000, 108_000, 384, data="sentences, copied")
 BATCHES = (*(search(m, 100_000, 256) for m in (16, 64, 200)), search(64, 100_000, 768))
@@ -101,6 +106,15 @@ FULL = tuple(
 )  # same data, one after another
 
 
+CSLS_NEIGHBOURS, ITERATIONS = 10, 100
+EPSILON = 0.005  # at 0.05 no iteration beyond the 12th changed a bit
+LONG = 20_000  # rows whose plan nobody stores
+CSLS, SINKHORN = Case("csls", 10_000, 10_000, 300), Case("sinkhorn", 3000, 3000, 512)
+CCA = tuple(Case("cca", 4000, 64, 128, k) for k in (3, 20))
+TOOLKIT = (CSLS, SINKHORN, *CCA)
+LARGE = (Case("sinkhorn", 100_000, 100_000, 64), Case("ranks", 100_000, 100_000, 512))  # with --full: minutes a call
+
+
 @dataclass(frozen=True)
 class Bar:
     """A figure to reach: the contender's time at least `ratio` times ours, or ours at most `seconds`."""
@@ -124,6 +138,7 @@ FIRST_CALLS = {
     ("numba", "warm"): start("first call", "numba, warm cache"),
     ("numba", "cold"): start("first call", "numba, cold cache"),
 }
+RUNS = start("measures, cold", "2000 rankings of 100 documents")
 BARS = (
     Bar("large batch", WIDE, "FAISS", ratio=1.7),
     Bar("large batch", WIDE, "bare GEMM", ratio=1.2),
@@ -136,6 +151,12 @@ BARS = (
     Bar("single query", SINGLE, "bare read", ratio=0.7),
     *(Bar("distances", case, "scikit-learn", ratio=1.5) for case in PAIRS),
     Bar("many maps", MAPS, "bare read", ratio=0.8),
+    Bar("hubs", CSLS, "two passes", ratio=1 / 1.3),
+    *(Bar("hubs", CSLS, peer, ratio=3.0) for peer in ("NumPy", "FAISS")),
+    Bar("transport", SINKHORN, "POT log", ratio=20.0),
+    Bar("transport", SINKHORN, "POT", ratio=1.0),
+    *(Bar("correlations", case, "scikit-learn", ratio=50.0) for case in CCA),
+    Bar("measures", RUNS, "ranx", ratio=100.0),
     Bar("import", IMPORT, OURS, seconds=0.25),
     Bar("first call, NumPy path", FIRST_CALLS["numpy", "warm"], OURS, seconds=0.3),
     Bar("first call, Numba", FIRST_CALLS["numba", "warm"], OURS, seconds=1.5),

@@ -22,13 +22,16 @@ import report
 import rows
 import shapes
 import start
+import toolkit
 
 import crossmodal_fast as cmf
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 SMALL = {"m": 12, "n": 40, "d": 9}  # of every case
+LITTLE = {"m": 200, "n": 30, "d": 9}  # of those of the toolkit: more pairs than features
 SHRUNK = [replace(case, **SMALL, k=case.k and 3, maps=case.maps and 4) for case in shapes.SHORT]
+SHRUNK += [replace(case, **LITTLE, k=case.k and 3) for case in (*shapes.TOOLKIT, *shapes.LARGE)]
 CASES = {f"{case.operation}, {case.data}, {case.maps}": case for case in SHRUNK}
 MEASURED = {"ms", "ms_best", "ms_worst", "spread", "ratio", "error", "wrong"}
 GOOD_ENOUGH = 1e-3  # of a peer in float32 on near duplicates; a wrong formula is off by far more
@@ -107,6 +110,23 @@ def test_a_wrong_entry_is_seen(name):
     assert answers.quality(case, answer)["error"] == pytest.approx(1e-3, rel=0.01)
     with pytest.raises(AssertionError, match="the law says"):
         answers.must_keep_promise(case, answer)
+
+
+SPOILED = {
+    "csls": lambda found: (found[0], found[1][::-1], found[2]),
+    "sinkhorn": lambda found: (found[0] + 0.01, found[1]),
+    "cca": lambda found: (found[0][:, ::-1], found[1]),
+    "ranks": lambda found: found + 1,
+}
+
+
+@pytest.mark.parametrize("operation", toolkit.TOOLS)
+def test_a_wrong_answer_of_a_tool_is_seen(operation):
+    case = CASES[f"{operation}, normal, None"]
+    answer = answer_of(case, contenders.OUR_CALLS[operation], backend="auto")
+    answers.must_keep_promise(case, answer)
+    with pytest.raises(AssertionError, match="the law"):
+        answers.must_keep_promise(case, SPOILED[operation](answer))
 
 
 def row(contender, case=CASES["topk, normal, None"], **columns):
@@ -263,8 +283,10 @@ def test_every_bar_is_in_the_short_run():
     for bar in shapes.BARS:
         if bar.contender == shapes.OURS:
             assert bar.case in bench.STARTS
+        elif bar.case == shapes.RUNS:
+            assert bar.contender in start.MEASURING
         else:
-            assert bar.case in shapes.SHORT
+            assert bar.case in (*shapes.SHORT, *shapes.TOOLKIT)
             assert bar.contender in PEERS[bar.case.operation]
 
 
