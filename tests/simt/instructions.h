@@ -1,0 +1,33 @@
+// instructions.h - what kernels/tiles/cuda/instructions.cuh says in PTX, said in C++ for the emulator, bit for bit.
+//
+// It takes the place of that file: the same guard, the same names.
+#pragma once
+#define CROSSMODAL_INSTRUCTIONS
+#include "simt.h"
+
+#define DYNAMIC_SHARED(type, name) type* name = (type*)simt::dynamic_shared()
+
+struct float16 { unsigned short bits; };
+struct bfloat16 { unsigned short bits; };
+
+inline double widen(float v) { return v; }
+inline double widen(double v) { return v; }
+inline double widen(float16 v) {
+  _Float16 half;
+  memcpy(&half, &v.bits, sizeof half);
+  return (double)half;
+}
+inline double widen(bfloat16 v) { return widen(__uint_as_float((unsigned)v.bits << 16)); }
+inline double widen(signed char v) { return v; }
+inline double widen(unsigned char v) { return v; }
+
+inline float16 to_float16(double v) {
+  const _Float16 half = (_Float16)v;
+  float16 narrow;
+  memcpy(&narrow.bits, &half, sizeof half);
+  return narrow;
+}
+inline float to_float_up(double v) {  // the least float that is not below v
+  const float nearest = (float)v;
+  return (double)nearest < v ? std::nextafterf(nearest, INFINITY) : nearest;
+}
