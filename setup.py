@@ -34,6 +34,7 @@ EXTRAS["test"] = [
     "build>=1.2",
     "hypothesis>=6.135",
     "mypy>=1.13",
+    "nvidia-cuda-nvrtc>=13; sys_platform == 'linux'",  # 58 MB; compiles CUDA for GPUs that are not there
     "psutil>=6",
     "pytest>=8",
     "pytest-benchmark>=5",

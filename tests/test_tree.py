@@ -12,7 +12,7 @@ import pytest
 from project import ROOT, project_files
 
 BACKEND_FILES = ("cpu_numpy.py", "cpu_numba.py", "gpu_cuda.py")
-KERNEL_FILES = ("cpu_numpy.py", "cpu_numba.py", "gpu_cuda.cu")  # gpu_cuda.py only launches
+KERNEL_FILES = ("cpu_numpy.py", "cpu_numba.py")  # and every .cu; gpu_cuda.py only launches
 HEADER_WORDS = ("Work", "Shapes", "Cost", "Sum")
 SHADOWING = {"numpy.py", "numba.py", "cupy.py", "scipy.py"}
 MAX_LINES = 500
@@ -101,21 +101,22 @@ def imports(module):
 
 def headers(root, files):
     for path in files:
-        if path.parts[0] == "kernels" and path.name in KERNEL_FILES:
-            text = read(root, path)
-            header = text if path.suffix == ".cu" else ast.get_docstring(ast.parse(text)) or ""
-            for word in HEADER_WORDS:
+        if path.parts[0] == "kernels" and (path.name in KERNEL_FILES or path.suffix == ".cu"):
+            text, cuda = read(root, path), path.suffix == ".cu"
+            header = text if cuda else ast.get_docstring(ast.parse(text)) or ""
+            for word in (*HEADER_WORDS, "Launch") if cuda else HEADER_WORDS:
                 if not re.search(rf"^(?://)?\s*{word}\b", header, re.MULTILINE):
                     yield f"{path} has no line {word} in its header"
 
 
 def cuda_kernels(root, files):
     for path in files:
-        if (
-            path.name == "gpu_cuda.cu"
-            and len(re.findall(r"^\s*(?:extern \"C\" )?__global__", read(root, path), re.M)) != 1
-        ):
-            yield f"{path} must hold one __global__ function"
+        if path.parts[0] == "kernels" and path.suffix == ".cu":
+            text = read(root, path)
+            if len(re.findall(r"^\s*(?:extern \"C\" )?__global__", text, re.M)) != 1:
+                yield f"{path} must hold one __global__ function"
+            if path.name != "gpu_cuda.cu" and not re.search(rf"\b{path.stem}\(", text):
+                yield f"{path} does not define {path.stem}"
 
 
 def dispatch(root, files):
@@ -192,6 +193,7 @@ def test_the_tree_is_seen():
 
 
 HEADER = '"""Scan.\n\nWork    a\nShapes  b\nCost    c\nSum     d\n"""\n'
+CUDA_HEADER = "// Work  a\n// Shapes b\n// Launch c\n// Cost d\n// Sum e\n"
 SOUND = {
     "crossmodal_fast/_dispatch.py": "import cupy\n",
     "crossmodal_fast/cli.py": "import numpy\n",
@@ -200,7 +202,8 @@ SOUND = {
     "kernels/scan/cpu_numpy.py": HEADER + "def scan(x_md, *, k: int = 1):\n    return x_md\n",
     "kernels/scan/cpu_numba.py": HEADER
     + "def scan(x_md, *, k=1):\n    return _help(x_md)\n\n\ndef _help(x):\n    return x\n",
-    "kernels/scan/gpu_cuda.cu": "// Work  a\n// Shapes b\n// Cost c\n// Sum d\n__global__ void scan() {}\n",
+    "kernels/scan/gpu_cuda.cu": CUDA_HEADER + "__global__ void scan() {}\n",
+    "kernels/tiles/cuda/order.cu": CUDA_HEADER + 'extern "C" __global__ void order() {}\n',
     "kernels/scan/gpu_cuda.py": "def scan(x_md, *, k=1):\n    return x_md\n",
     "kernels/tiles/anything.py": "import scipy\n",
     "tests/test_scan.py": "import numpy as np\n\nrandom = np.random.default_rng(7)\nrandom.normal(size=3)\n",
@@ -234,7 +237,9 @@ FAULTS = [
     ),
     (headers, "kernels/scan/cpu_numpy.py", HEADER.replace("Sum", "Total"), "has no line Sum in its header"),
     (headers, "kernels/scan/gpu_cuda.cu", "__global__ void scan() {}\n", "gpu_cuda.cu has no line Work in its header"),
+    (headers, "kernels/tiles/cuda/order.cu", CUDA_HEADER.replace("Launch", ""), "order.cu has no line Launch in its"),
     (cuda_kernels, "kernels/scan/gpu_cuda.cu", "__global__ void a() {}\n__global__ void b() {}\n", "one __global__"),
+    (cuda_kernels, "kernels/tiles/cuda/order.cu", "__global__ void sort() {}\n", "order.cu does not define order"),
     (dispatch, "crossmodal_fast/_dispatch.py", "\n" * 81, "has 81 lines, at most 80 are allowed"),
     (
         dispatch,

@@ -7,6 +7,8 @@
 
 #define DYNAMIC_SHARED(type, name) type* name = (type*)simt::dynamic_shared()
 
+#define INFINITE INFINITY
+
 struct float16 { unsigned short bits; };
 struct bfloat16 { unsigned short bits; };
 

@@ -1,0 +1,88 @@
+// tighten.cu - raises the threshold of every owner to its k-th largest lower bound and drops what no longer reaches it.
+//
+// Work    a block an owner: four rounds of a radix select over the lower bounds, which are computed again each time (two
+//         gathers), then one pass that moves what stays to the front
+// Shapes  list (owners, capacity) keys, count, threshold (owners,), all changed in place; own (owners,) float4 of the
+//         owners, partner (all,) float4; row_offset: of the owners or the partners that are rows, for TURNED 1
+//         -> lost (owners,) int32: how many the list could not hold
+// Launch  256 threads, grid = owners; no dynamic shared memory
+// Cost    5 reads of the list, 16 gathered bytes each; independent of k
+// Sum     bounds.cuh. TURNED 0: owners are rows; 1: owners are columns
+//
+// The k-th largest lower bound of any k partners is a floor for the k-th best key; ties at the floor stay. An owner whose
+// list overflowed gets its better threshold, and loses what came from partners at `redo_from` and behind, which the
+// caller filters again: nothing is then listed twice.
+#include "bounds.cuh"
+#include "keys.cuh"
+#ifndef TURNED
+#define TURNED 0
+#endif
+constexpr unsigned WARP = 0xffffffffu;
+constexpr int THREADS = 256, DIGITS = 256, DIGIT_BITS = 8;
+
+extern "C" __global__ void __launch_bounds__(256)
+tighten(unsigned long long* list, int* count, int capacity, int k, const float4* __restrict__ own,
+       const float4* __restrict__ partner, const float* __restrict__ row_offset, float* threshold, int redo_from,
+       int* lost) {
+  __shared__ int histogram[DIGITS], warp_total[THREADS / 32];
+  __shared__ unsigned digit_found;
+  __shared__ int rank_left;
+  const int owner = blockIdx.x, t = threadIdx.x, lane = t % 32, warp = t / 32;
+  const int held = count[owner], size = min(held, capacity);
+  unsigned long long* keys = list + (long long)owner * capacity;
+  const float4 mine = own[owner];
+  auto low_bits = [&](unsigned long long key) {
+    const float4 other = partner[key_index(key)];
+#if TURNED
+    return ordered_bits(lower_bound_turned(key_upper(key), other, mine, row_offset[key_index(key)]));
+#else
+    return ordered_bits(lower_bound(key_upper(key), mine, other));
+#endif
+  };
+  float floor = threshold[owner];
+  if (size >= k) {
+    unsigned prefix = 0;
+    int rank = k;  // of the bound that is looked for among those of this prefix, from above
+    for (int shift = 32 - DIGIT_BITS; shift >= 0; shift -= DIGIT_BITS) {
+      histogram[t] = 0;
+      __syncthreads();
+      for (int slot = t; slot < size; slot += THREADS) {
+        const unsigned bits = low_bits(keys[slot]);
+        if ((unsigned long long)bits >> (shift + DIGIT_BITS) == prefix) atomicAdd(&histogram[bits >> shift & 0xff], 1);
+      }
+      __syncthreads();
+      if (t == 0) {
+        int digit = DIGITS - 1, left = rank;
+        while (histogram[digit] < left) left -= histogram[digit--];
+        digit_found = digit, rank_left = left;
+      }
+      __syncthreads();
+      prefix = prefix << DIGIT_BITS | digit_found, rank = rank_left;
+    }
+    floor = fmaxf(floor, from_ordered(prefix));
+  }
+  __syncthreads();  // all have read count and threshold
+  const bool again = held > capacity;
+  int kept = 0;
+  for (int base = 0; base < size; base += THREADS) {
+    const int slot = base + t;
+    const unsigned long long key = slot < size ? keys[slot] : 0;
+    const bool redone = again && key_index(key) >= (unsigned)redo_from;
+    const bool stays = slot < size && !redone && !(key_upper(key) < floor);
+    const unsigned votes = __ballot_sync(WARP, stays);
+    if (lane == 0) warp_total[warp] = __popc(votes);
+    __syncthreads();  // and all of this stretch has been read: what is written lies before its end
+    int place = kept + __popc(votes & ((1u << lane) - 1));
+    for (int w = 0; w < THREADS / 32; w++) {
+      place += w < warp ? warp_total[w] : 0;
+      kept += warp_total[w];
+    }
+    if (stays) keys[place] = key;
+    __syncthreads();  // the totals are free again
+  }
+  if (t == 0) {
+    threshold[owner] = floor;
+    count[owner] = kept;
+    lost[owner] = max(0, held - capacity);
+  }
+}

@@ -1,0 +1,128 @@
+"""Every `.cu` compiles for the GPUs that exist, without spills, within its registers, with the arithmetic promised."""
+
+import re
+
+import pytest
+
+import nvrtc
+import simt
+from project import ROOT, project_files
+
+pytestmark = pytest.mark.skipif(nvrtc.obstacle() is not None, reason=str(nvrtc.obstacle()))
+
+REGISTERS = {  # at most, on any architecture: 64 leave room for 1024 threads a processor, 40 for 1536
+    "filter.cu": 80,  # 80 on sm_100a, 64 elsewhere: sixteen of them are the data of a thread's four columns
+    "order.cu": 40,
+    "prepare.cu": 48,
+    "rerank.cu": 64,
+    "tighten.cu": 40,
+}
+VARIANTS = {  # macros a kernel is compiled with, the first is the default
+    "prepare.cu": [{"INPUT": kind} for kind in ("float", "double", "float16", "bfloat16", "signed char")],
+    "rerank.cu": [{"INPUT": kind, "METRIC": form} for form in range(3) for kind in ("float", "double", "signed char")],
+    "tighten.cu": [{"TURNED": 0}, {"TURNED": 1}],
+}
+ARCHITECTURES = ["sm_80", "sm_90a", "sm_100a"]
+SELDOM = ["sm_75", "sm_86", "sm_89", "sm_120"]
+SPILL = re.compile(r"[1-9]\d* bytes (?:stack frame|spill stores|spill loads)|warning", re.I)
+FLUSHED_DOUBLE = re.compile(r"\S*\.ftz\S*\.f64\S*")
+FUSED_DOUBLE = re.compile(r"\bfma\S*\.f64")
+
+SOURCES = [ROOT / path for path in project_files() if path.suffix == ".cu" and path.parts[0] == "kernels"]
+
+
+def macros(variant):
+    return [f"-D{name}={value}" for name, value in variant.items()]
+
+
+def too_dear(source, architecture, *more, text=None):
+    """What a cubin costs too much: one sentence a fault."""
+    _, log = nvrtc.compiled(source, architecture, *more, text=text)
+    used = [int(count) for count in re.findall(r"Used (\d+) registers", log)]
+    assert used, log
+    yield from SPILL.findall(log)
+    most = REGISTERS[source.name]
+    if max(used) > most:
+        yield f"{source.name} uses {max(used)} registers on {architecture}, at most {most} are allowed"
+
+
+def changed_arithmetic(source, *more, text=None):
+    """Instructions that would change a canonical value: fused, or with subnormals flushed."""
+    code, _ = nvrtc.compiled(source, "compute_90a", *more, text=text)
+    for pattern in (FLUSHED_DOUBLE, FUSED_DOUBLE):
+        yield from pattern.findall(code.decode())
+
+
+def heavy(*values):
+    return [pytest.param(*pair, marks=pytest.mark.heavy) for pair in values]
+
+
+def default(source):
+    return VARIANTS.get(source.name, [{}])[0]
+
+
+def every(architectures, *, variants=False):
+    for source in SOURCES:
+        for variant in VARIANTS.get(source.name, [{}]) if variants else [default(source)]:
+            yield from ((source, variant, architecture) for architecture in architectures)
+
+
+CUBINS = [*every(ARCHITECTURES), *heavy(*every(SELDOM)), *heavy(*every(["sm_80"], variants=True))]
+
+
+@pytest.mark.parametrize(
+    ("source", "variant", "architecture"), CUBINS, ids=lambda part: getattr(part, "name", str(part))
+)
+def test_it_compiles_within_its_registers(source, variant, architecture):
+    assert list(too_dear(source, architecture, *macros(variant))) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "variant"),
+    [pair[:2] for pair in every([""], variants=True)],
+    ids=lambda part: getattr(part, "name", str(part)),
+)
+def test_float64_is_neither_fused_nor_flushed(source, variant):
+    assert list(changed_arithmetic(source, *macros(variant))) == []
+
+
+def test_every_kernel_has_a_ceiling():
+    assert sorted(source.name for source in SOURCES) == sorted(REGISTERS)
+
+
+def planted(name, old, new):
+    source = simt.CUDA / name
+    text = source.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {name}"
+    return source, text.replace(old, new)
+
+
+def test_the_gate_sees_spills_and_registers():
+    source, hungry = planted("order.cu", "bool here = slot < size;", "bool here = slot < size;\n  double all[64];")
+    hungry = hungry.replace(
+        "int place = 0;", "int place = 0;\n  for (int i = 0; i < 64; i++) all[i] = value[at + i * k];"
+    )
+    hungry = hungry.replace(
+        "place < k) value_mk[out + place] = mine", "place < k) value_mk[out + place] = all[place & 63]"
+    )
+    assert [fault for fault in too_dear(source, "sm_80", text=hungry) if "stack frame" in fault]
+    source, wide = planted("filter.cu", "EACH = 4", "EACH = 12")
+    assert [fault for fault in too_dear(source, "sm_80", text=wide) if "registers on sm_80, at most 80" in fault]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "found"),
+    [
+        ("rerank.cu", "const double gap = __dsub_rn(x, y);", "const double gap = (float)x - y;", "cvt.ftz.f64.f32"),
+        ("rerank.cu", "return __dmul_rn(gap, gap);", "return fma(gap, gap, x);", "fma.rn.f64"),
+    ],
+)
+def test_the_gate_sees_other_arithmetic(name, old, new, found):
+    source, text = planted(name, old, new)
+    assert found in list(changed_arithmetic(source, text=text))
+
+
+def test_what_does_not_compile_is_an_error():
+    source, text = planted("order.cu", "int place = 0;", "int place = nothing;")
+    with pytest.raises(ValueError, match='identifier "nothing" is undefined'):
+        nvrtc.compiled(source, "sm_80", text=text)
