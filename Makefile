@@ -36,7 +36,7 @@ format: $(VENV)/installed-test  ## let ruff mend what it can
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-bench: $(VENV)/installed-bench  ## time the operations against their peers, 10 minutes (installs FAISS, torch and more)
+bench: $(VENV)/installed-bench  ## time the operations against their peers, half an hour (installs FAISS, torch and more)
 	$(BIN)/python -m pytest benchmarks/bench.py
 	$(BIN)/python benchmarks/report.py
 

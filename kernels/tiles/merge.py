@@ -2,7 +2,7 @@
 
 Work    a pair, or a list of pairs, put where it belongs; what it moves down moves; nogil
 Shapes  value, index (m, k); index -1 (value +inf) marks the empty slots at the end of a row
-Cost    log k for a pair of a list, and what it moves
+Cost    for a pair what it moves; for a list c log k, and k
 Sum     none
 """
 
@@ -35,30 +35,71 @@ def insert(value_mk, index_mk, i, value, partner):
 
 @kernel()
 def listed(owner_p, partner_p, value_p, first_row, value_mk, index_mk):
-    """Merge each owner's pairs into its row, which may hold earlier ones; pairs come owner by owner."""
-    k, at, size = value_mk.shape[1], 0, owner_p.shape[0]
+    """Merge each owner's pairs into its row, which may hold earlier ones; pairs come owner by owner, and are reordered.
+
+    Put one by one where they belong, 1000 pairs moved half a row each: a third of the time of 2000 x 10,000 x 256 at
+    k = 1000.
+    """
+    at, size = 0, owner_p.shape[0]
     while at < size:
         row, end = owner_p[at], at
         while end < size and owner_p[end] == row:
             end += 1
         i = row - first_row
-        filled = _held(index_mk[i])
-        for p in range(at, end):
-            value, partner = value_p[p], partner_p[p]
-            if filled == k and not before(value, partner, value_mk[i, k - 1], index_mk[i, k - 1]):
-                continue
-            low, high = 0, filled
-            while low < high:
-                middle = (low + high) // 2
-                if before(value_mk[i, middle], index_mk[i, middle], value, partner):
-                    low = middle + 1
-                else:
-                    high = middle
-            filled = min(filled + 1, k)
-            for slot in range(filled - 1, low, -1):
-                value_mk[i, slot], index_mk[i, slot] = value_mk[i, slot - 1], index_mk[i, slot - 1]
-            value_mk[i, low], index_mk[i, low] = value, partner
+        _merged(value_p[at:end], partner_p[at:end], value_mk[i], index_mk[i])
         at = end
+
+
+@part()
+def _merged(value_c, partner_c, value_k, index_k):
+    """The first of both, from the last slot on: what is held only moves up."""
+    k = value_k.shape[0]
+    held, new = _held(index_k) - 1, _sorted(value_c, partner_c, k) - 1
+    while new >= 0:
+        slot = held + new + 1
+        if held >= 0 and before(value_c[new], partner_c[new], value_k[held], index_k[held]):
+            if slot < k:
+                value_k[slot], index_k[slot] = value_k[held], index_k[held]
+            held -= 1
+        else:
+            if slot < k:
+                value_k[slot], index_k[slot] = value_c[new], partner_c[new]
+            new -= 1
+
+
+@part()
+def _sorted(value_c, partner_c, k):
+    """Bring the k first pairs to the front, in order; returns how many there are."""
+    size = min(value_c.shape[0], k)
+    for root in range(size // 2 - 1, -1, -1):
+        _sink(value_c, partner_c, root, size)
+    for p in range(size, value_c.shape[0]):
+        if before(value_c[p], partner_c[p], value_c[0], partner_c[0]):
+            value_c[0], partner_c[0] = value_c[p], partner_c[p]
+            _sink(value_c, partner_c, 0, size)
+    for last in range(size - 1, 0, -1):
+        value, partner = value_c[0], partner_c[0]
+        value_c[0], partner_c[0] = value_c[last], partner_c[last]
+        value_c[last], partner_c[last] = value, partner
+        _sink(value_c, partner_c, 0, last)
+    return size
+
+
+@part()
+def _sink(value_c, partner_c, slot, size):
+    """Let a pair of a heap, in which every pair comes after its two children, sink to where it belongs."""
+    value, partner = value_c[slot], partner_c[slot]
+    while True:
+        child = 2 * slot + 1
+        if child >= size:
+            break
+        if child + 1 < size and before(value_c[child], partner_c[child], value_c[child + 1], partner_c[child + 1]):
+            child += 1
+        if not before(value, partner, value_c[child], partner_c[child]):
+            break
+        value_c[slot], partner_c[slot] = value_c[child], partner_c[child]
+        slot = child
+    value_c[slot], partner_c[slot] = value, partner
 
 
 @part()
