@@ -19,7 +19,9 @@ demo: $(VENV)/installed-demo  ## match images, speech and written words; picture
 
 # worksteal: neighbours stay in one worker, which need the same kernels. One thread of BLAS for each worker: more of them
 # wait for each other while they spin, and a product of small matrices then took up to ten times as long.
+# Bytecode is kept, whatever the environment says: some eighty processes of the tests import the package.
 test test-all: export OPENBLAS_NUM_THREADS := 1
+test test-all: export PYTHONDONTWRITEBYTECODE :=
 
 test: check  ## all that CI runs: ruff, mypy and the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal

@@ -8,6 +8,11 @@ import pytest
 pytest.register_assert_rewrite("judge")
 
 BACKENDS = ["numpy", "numba"]  # every backend that must give the same bits
+ON_NUMBA = {  # files whose tests run on it without saying so in their names
+    "test_bounds_numba", "test_canonical", "test_direct", "test_engine", "test_engine_searches", "test_fuzz",
+    "test_memory", "test_near", "test_panels", "test_probe", "test_products", "test_selfjoin", "test_stress",
+    "test_thresholds",
+}  # fmt: skip
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -15,6 +20,14 @@ def pytest_configure(config):
     import grids
 
     grids.wanted["marks"] = config.getoption("markexpr")
+
+
+def pytest_collection_modifyitems(items):
+    """What compiles kernels comes first: of two workers one begins there, and the other finds them on disk later.
+
+    Beside each other they would compile the same kernels twice.
+    """
+    items.sort(key=lambda item: not (item.path.stem in ON_NUMBA or "numba" in item.name))
 
 
 @pytest.fixture(params=BACKENDS)
