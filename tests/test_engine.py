@@ -224,7 +224,7 @@ def zero_rows(rng, dtype):
 
 
 def white_noise(rng, dtype):
-    return rng.standard_normal((4, 8192)).astype(dtype), rng.standard_normal((100, 8192)).astype(dtype)
+    return rng.standard_normal((3, 8192)).astype(dtype), rng.standard_normal((60, 8192)).astype(dtype)
 
 
 def mixed_scales(rng, dtype):

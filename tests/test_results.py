@@ -34,7 +34,7 @@ def gathered(m, n, found, room, metric, dtype=np.float32, most=1000, told=True):
 
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("name", METRICS)
-@pytest.mark.parametrize(("m", "n", "share"), [(7, 90, 0.3), (40, 25, 1.0), (1, 120, 0.9), (30, 60, 0.01), (5, 9, 0)])
+@pytest.mark.parametrize(("m", "n", "share"), [(7, 90, 0.3), (24, 25, 1.0), (1, 120, 0.9), (30, 60, 0.01), (5, 9, 0)])
 def test_any_room_gives_the_same(m, n, share, name, told):
     found, metric = pairs(m, n, share), METRICS[name]
     row, column, value = (part[np.lexsort((found[1], found[2], found[0]))] for part in found)
