@@ -54,11 +54,12 @@ UNIX = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no
 # A process that has Numba loaded and its compiler warm forks for each request: a child knows no kernel, and none of the
 # folders. It takes a tenth of the time of an interpreter of its own.
 FORKING = """
-import json, os, runpy, signal, sys, traceback
+import json, os, runpy, signal, sys, traceback, warnings
 import numba, numpy
 from crossmodal_fast.kernels.tiles import jit
 
 numba.njit(lambda values: values[0] + 1.0)(numpy.ones(1))
+warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)
 for line in sys.stdin:
     script, before, settings, said, seconds = json.loads(line)
     child = os.fork()
@@ -86,7 +87,7 @@ for line in sys.stdin:
 def forked():
     """Runs a script in a fork: (exit code, what it said on both streams)."""
     settings = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    command = [sys.executable, "-W", "ignore", "-c", FORKING]
+    command = [sys.executable, "-c", FORKING]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=settings) as process:
 
         def run(script, before, settings):
