@@ -14,7 +14,7 @@ from ..tiles import engine, exact, selfjoin
 from ..tiles.best import WIDER, Best
 
 
-def declines(x, y, metric, *, precision, **_):
+def declines(x, y, metric, *, out, filters, precision, **_):
     return engine.declines(precision, x.shape[1])
 
 

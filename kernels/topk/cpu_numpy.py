@@ -14,7 +14,7 @@ from ..tiles import loop, metrics
 from ..tiles.shortlist import Shortlist
 
 
-def declines(x, y, metric, *, precision, **_):
+def declines(x, y, metric, *, out, filters, precision, **_):
     return loop.declines(precision)
 
 

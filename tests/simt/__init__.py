@@ -10,7 +10,6 @@ by a digest of the sources and the flags.
 """
 
 import ctypes
-import getpass
 import hashlib
 import os
 import re
@@ -64,7 +63,7 @@ def obstacle():
 
 
 def _folder():
-    folder = Path(tempfile.gettempdir()) / f"crossmodal-fast-simt-{getpass.getuser()}"
+    folder = Path(tempfile.gettempdir()) / f"crossmodal-fast-simt-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 

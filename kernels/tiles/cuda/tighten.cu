@@ -3,8 +3,8 @@
 // Work    a block an owner: four rounds of a radix select over the lower bounds, which are computed again each time (two
 //         gathers), then one pass that moves what stays to the front
 // Shapes  list (owners, capacity) keys, count, threshold (owners,), all changed in place; own (owners,) float4 of the
-//         owners, partner (all,) float4; row_offset: of the owners or the partners that are rows, for TURNED 1
-//         -> lost (owners,) int32: how many the list could not hold
+//         owners, partner (all,) float4; row_offset: of the partners, for TURNED 1; slack (owners,) float32: how far a
+//         canonical value may be from its key -> lost (owners,) int32: how many the list could not hold
 // Launch  256 threads, grid = owners; no dynamic shared memory
 // Cost    5 reads of the list, 16 gathered bytes each; independent of k
 // Sum     bounds.cuh. TURNED 0: owners are rows; 1: owners are columns
@@ -22,8 +22,8 @@ constexpr int THREADS = 256, DIGITS = 256, DIGIT_BITS = 8;
 
 extern "C" __global__ void __launch_bounds__(256)
 tighten(unsigned long long* list, int* count, int capacity, int k, const float4* __restrict__ own,
-       const float4* __restrict__ partner, const float* __restrict__ row_offset, float* threshold, int redo_from,
-       int* lost) {
+        const float4* __restrict__ partner, const float* __restrict__ row_offset, const float* __restrict__ slack,
+        float* threshold, int redo_from, int* lost) {
   __shared__ int histogram[DIGITS], warp_total[THREADS / 32];
   __shared__ unsigned digit_found;
   __shared__ int rank_left;
@@ -59,7 +59,7 @@ tighten(unsigned long long* list, int* count, int capacity, int k, const float4*
       __syncthreads();
       prefix = prefix << DIGIT_BITS | digit_found, rank = rank_left;
     }
-    floor = fmaxf(floor, from_ordered(prefix));
+    floor = fmaxf(floor, from_ordered(prefix) - slack[owner]);
   }
   __syncthreads();  // all have read count and threshold
   const bool again = held > capacity;

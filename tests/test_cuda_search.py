@@ -1,0 +1,178 @@
+"""`topk(..., backend="cuda")` from end to end on the emulator: the bits of NumPy, whatever the scores lose."""
+
+import contextlib
+import re
+
+import numpy as np
+import pytest
+
+import cases
+import crossmodal_fast as cmf
+import simt
+from crossmodal_fast import _dispatch
+from crossmodal_fast.kernels.tiles.cuda import bounds, search
+from crossmodal_fast.kernels.tiles.cuda import driver as drivers
+from searches import crowd, crowd_filters
+from simt.driver import Emulated
+
+pytestmark = pytest.mark.skipif(simt.obstacle() is not None, reason=str(simt.obstacle()))
+
+RNG = np.random.default_rng(11)
+
+
+@pytest.fixture
+def emulated(monkeypatch):
+    """Puts an emulated GPU in place of CuPy, and says that it is there."""
+    monkeypatch.setattr(_dispatch, "LIBRARY", {"numba": "numba"})
+    with contextlib.ExitStack() as stack:
+
+        def place(**options):
+            driver = Emulated(**options)
+            stack.enter_context(drivers.replaced(driver))
+            return driver
+
+        yield place
+
+
+def same(x, y, k, metric, **keywords):
+    found, wanted = (
+        cmf.topk(x, y, k, metric, backend=backend, return_stats=True, **keywords) for backend in ("cuda", "numpy")
+    )
+    np.testing.assert_array_equal(found[1], wanted[1])
+    np.testing.assert_array_equal(found[0].view(np.uint8), wanted[0].view(np.uint8))
+    return found[2]
+
+
+def normal(m, n, d, dtype=np.float32):
+    return RNG.standard_normal((m, d)).astype(dtype), RNG.standard_normal((n, d)).astype(dtype)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "dot", "cosine"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_bits_are_those_of_numpy(metric, dtype, emulated):
+    x, y = normal(9, 1500, 24, dtype)
+    driver = emulated(hostile=bounds.accumulation(24) / 2)
+    stats = same(x, y, 7, metric)
+    assert not np.any(stats.widened)
+    assert stats.candidates.max() < 400
+    assert driver.launched.count("filter") >= 2
+    assert {"prepare", "filter", "tighten", "rerank", "order"} == set(driver.launched)
+
+
+@pytest.fixture
+def short_lists(monkeypatch):
+    """Lists so short that small inputs take many chunks, overflow and are repaired."""
+    monkeypatch.setattr(search, "LEAST_CAPACITY", 8)
+
+
+METRICS = ["euclidean", "dot", "cosine"]
+HARD = [
+    pytest.param(name, metric, marks=() if (at + shift) % len(METRICS) == 0 else pytest.mark.heavy)
+    for at, name in enumerate(cases.CASES)
+    for shift, metric in enumerate(METRICS)
+]
+
+
+@pytest.mark.parametrize(("name", "metric"), HARD)
+def test_hard_rows_give_the_same_bits(name, metric, emulated, short_lists):
+    x, y = cases.arrays(name)
+    emulated(hostile=bounds.accumulation(x.shape[1]) / 2)
+    same(x, y, min(3, len(y)), metric, check_finite=False)
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "dot", "cosine"])
+@pytest.mark.parametrize("name", ["none", "rows", "pairs", "bias"])
+def test_masks_exclusions_and_biases(name, metric, emulated, short_lists):
+    x, y = crowd(m=9, n=180)
+    emulated()
+    same(x, y, 4, metric, **crowd_filters(len(x), len(y))[name])
+
+
+def test_a_list_that_overflows_is_filtered_again(emulated, short_lists):
+    """Rows that come nearer and nearer: every chunk is better than what its threshold has seen."""
+    x, y = normal(3, 1, 12)
+    nearer = x[0] + y * np.geomspace(1, 1e-3, 600, dtype=np.float32)[:, None]
+    driver = emulated()
+    stats = same(x[:1], nearer, 3, "euclidean")
+    chunks = driver.launched.count("prepare") - 1
+    assert driver.launched.count("filter") > driver.launched.count("rerank") + chunks
+    assert stats.candidates.max() <= 600
+
+
+def test_what_no_list_can_hold_is_searched_on_the_host(emulated, short_lists):
+    x, y = normal(4, 200, 6)
+    y[:] = y[0]
+    x[2] = 0
+    emulated()
+    stats = same(x, y, 3, "cosine", check_finite=False)
+    assert np.all(stats.widened)
+
+
+def test_rows_that_are_not_finite(emulated, short_lists):
+    x, y = normal(5, 90, 7)
+    y[11, 2], y[40, 3], y[77] = np.nan, np.inf, -np.inf
+    x[1, 0], x[3, 1] = np.nan, np.inf
+    emulated()
+    same(x, y, 6, "euclidean", check_finite=False)
+    with pytest.raises(ValueError, match="gallery must be finite, got nan in row 11"):
+        cmf.topk(x, y, 3, backend="cuda")
+
+
+@pytest.mark.parametrize("flavour", ["race", "address"])
+def test_no_race_and_no_stray_access(flavour, emulated, short_lists):
+    x, y = normal(5, 150, 9)
+    emulated(flavour=flavour)
+    same(x, y, 4, "euclidean", exclude=np.arange(5))
+
+
+def test_a_bound_that_is_too_small_is_seen(emulated, monkeypatch, short_lists):
+    x, y = normal(20, 600, 24)
+    emulated(hostile=0.01)
+    monkeypatch.setattr(bounds, "accumulation", lambda d: 0.0)
+    with pytest.raises(AssertionError):
+        same(x, y, 5, "dot")
+
+
+def test_little_memory_takes_few_queries_at_a_time(emulated):
+    x, y = normal(40, 5000, 400)
+    driver = emulated()
+    each = 400 * 6 + 96 + 16 * 512 + 16 * 3 + 5 * 512
+    least, done = 5000 * (400 * 6 + 64) + each, []
+    found = cmf.topk(x[:7], y, 3, backend="cuda", max_bytes=least + 3 * each, progress=lambda *part: done.append(part))
+    np.testing.assert_array_equal(found.indices, cmf.topk(x[:7], y, 3, backend="numpy").indices)
+    assert driver.launched.count("rerank") == 3
+    with pytest.raises(ValueError, match=f"max_bytes must be at least {least} for d=400 and k=3"):
+        cmf.topk(x, y, 3, backend="cuda", max_bytes=least - 1)
+    with pytest.raises(ValueError, match="max_bytes must be at least"):  # of the host, for what cannot be certified
+        cmf.topk(x[:1], y[:9], 3, backend="cuda", max_bytes=10_000)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "reason"),
+    [
+        ({"metric": "cityblock"}, "it has no kernel for metric='cityblock' yet"),
+        ({"metric": "correlation"}, "it has no kernel for metric='correlation' yet"),
+        ({"bias": (np.ones(3), np.ones(30))}, "it has no kernel for a root plus a bias yet"),
+        ({"precision": "int8"}, "it scans in float16, not precision='int8'"),
+    ],
+)
+def test_what_it_cannot_do_is_said(keywords, reason, emulated):
+    emulated()
+    x, y = normal(3, 30, 4)
+    with pytest.raises(cmf.BackendUnavailable, match=re.escape(f"cuda: {reason}")):
+        cmf.topk(x, y, 2, backend="cuda", **keywords)
+    assert cmf.topk(x, y, 2, backend="auto", return_stats=True)[2].backend != "cuda"
+
+
+def test_columns_are_not_searched_yet(emulated):
+    emulated()
+    with pytest.raises(cmf.BackendUnavailable, match="cuda: it does not search columns yet"):
+        cmf.topk_both(*normal(3, 30, 4), 2, backend="cuda")
+
+
+def test_kernels_are_one_text_for_cupy():
+    """CuPy keeps cubins by the text that it compiles: headers are part of it, each once."""
+    for kernel in search.KERNELS:
+        text = drivers.source(kernel)
+        assert "#include" not in text
+        assert text.count("#define CROSSMODAL_INSTRUCTIONS") == 1
