@@ -30,7 +30,8 @@ def retrieved(score, k, retrieval="forward"):
     backward = {(int(i), j) for j, column in enumerate(score.T) for i in best(column, k)}
     if retrieval == "max":
         return greedy_pairs(score, forward | backward)
-    return sorted({"forward": forward, "backward": backward, "intersect": forward & backward}[retrieval])
+    ways = {"forward": forward, "backward": backward, "intersect": forward & backward, "union": forward | backward}
+    return sorted(ways[retrieval])
 
 
 def greedy_pairs(score, edges=None):

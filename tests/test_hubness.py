@@ -9,7 +9,7 @@ import crossmodal_fast as cmf
 from crossmodal_fast import match
 from matching import FAST, agrees, cosine, mean_of_best, retrieved, sides
 
-RETRIEVALS = ("forward", "backward", "intersect", "max")
+RETRIEVALS = ("forward", "backward", "intersect", "union", "max")
 
 
 def both_ways(X, Y, score, metric, **options):
@@ -73,7 +73,12 @@ def test_margins(margin, retrieval):
             continue
         forward = {(i, max(near, key=lambda j: expected[i, j])) for i, near in enumerate(np.argsort(-s, axis=1)[:, :4])}
         backward = {(max(near, key=lambda i: expected[i, j]), j) for j, near in enumerate(np.argsort(-s, axis=0)[:4].T)}
-        wanted = {"forward": forward, "backward": backward, "intersect": forward & backward}
+        wanted = {
+            "forward": forward,
+            "backward": backward,
+            "intersect": forward & backward,
+            "union": forward | backward,
+        }
         if retrieval == "max":
             pairs = np.array(sorted(forward | backward))
             only = np.full(s.shape, -np.inf)
@@ -129,7 +134,7 @@ def test_a_hub_is_corrected():
         (lambda: match(np.eye(3), np.eye(3), "csls", neighbours="ten"), TypeError,
          "neighbours must be a whole number, got 'ten'"),
         (lambda: match(np.eye(3), np.eye(3), "csls", retrieval="both"), ValueError,
-         "retrieval must be one of forward, backward, intersect, max, got 'both'"),
+         "retrieval must be one of forward, backward, intersect, union, max, got 'both'"),
         (lambda: match(np.eye(3), np.eye(3), "csls", k=4), ValueError, "k must be in 1..3 (the rows of Y), got 4"),
         (lambda: match(np.eye(5), np.eye(3, 5), "csls", k=4, retrieval="max"), ValueError,
          "k must be in 1..3 (the rows of the shorter side), got 4"),

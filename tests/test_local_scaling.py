@@ -11,7 +11,7 @@ from crossmodal_fast import match
 from crossmodal_fast.matching import CORRECTIONS, _proximity, _scaling, _wider, correction
 from matching import FAST, agrees, cosine, sides
 
-RETRIEVALS = ("forward", "backward", "intersect", "max")
+RETRIEVALS = ("forward", "backward", "intersect", "union", "max")
 METHODS = ("local_scaling", "nicdm", "dissim_local", "mutual_proximity")
 
 

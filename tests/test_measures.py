@@ -66,6 +66,12 @@ def bpref(listed):
     return sum(1 - min(n_r, most) / most if most else 1 for n_r in above) / R
 
 
+def area(listed):
+    pairs = [(one > other, one < other) for one, other in itertools.combinations([grade > 0 for grade in listed], 2)]
+    right, wrong = (sum(side) for side in zip(*pairs, strict=True)) if pairs else (0, 0)
+    return right / (right + wrong) if right + wrong else 1.0
+
+
 def by_definition(listed, k):
     n, R = len(listed), hits(listed, len(listed))
     best = sorted(listed, reverse=True)
@@ -73,6 +79,7 @@ def by_definition(listed, k):
     return {
         f"hit_rate@{k}": float(first(listed) <= k),
         f"success@{k}": float(first(listed) <= k),
+        f"hits@{k}": hits(listed, k),
         f"precision@{k}": hits(listed, k) / k,
         f"recall@{k}": hits(listed, k) / R,
         f"recall_cap@{k}": hits(listed, k) / min(k, R),
@@ -92,6 +99,7 @@ def by_definition(listed, k):
         "iprec@0.3": interpolated(listed, 0.3),
         "bpref": bpref(listed),
         "gm_bpref": bpref(listed),
+        "auroc": area(listed),
         "rbp@0.8": 0.2 * sum(0.8 ** (rank - 1) for rank in places(listed)),
         "dcg": dcg(listed, linear),
         f"dcg@{k}": dcg(listed[:k], linear),
@@ -123,6 +131,21 @@ def orders(row, grade):
     groups = [[grade[j] for j in np.flatnonzero(row == value)] for value in np.unique(row)[::-1]]
     for parts in itertools.product(*(itertools.permutations(group) for group in groups)):
         yield list(itertools.chain(*parts))
+
+
+def test_the_area_under_the_curve_is_that_of_scikit_learn():
+    """Equal scores count half, for the expected order of ties."""
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(3)
+    scores, right = rng.integers(0, 5, (20, 12)), rng.random((20, 12)) < 0.4
+    right[:, 0], right[:, 1] = True, False
+    found = retrieval(
+        scores, positives=csr([np.flatnonzero(row) for row in right]), metric="precomputed", metrics="auroc",
+        ties="expected", per_query=True,
+    )  # fmt: skip
+    expected = [roc_auc_score(truth, row) for truth, row in zip(right, scores, strict=True)]
+    np.testing.assert_allclose(found["auroc"], expected, rtol=1e-12)
 
 
 def test_every_measure_is_defined_here():

@@ -27,7 +27,7 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "levels": (whole, "COUNT", "larger epsilon first, each twice the next"),
     "keep_scores": (bool, "", "hold all scores in memory"),
     "rounds": (whole, "COUNT", "of aligning"),
-    "retrieval": (str, "WAY", "forward, backward, intersect or max"),
+    "retrieval": (str, "WAY", "forward, backward, intersect, union or max"),
 }
 
 

@@ -46,6 +46,18 @@ def _capped_recall(listing: Listing, k: float | None) -> Float64:
     return _shares(listing.found(k), np.minimum(listing.positives, cast(float, k)))
 
 
+def _hits(listing: Listing, k: float | None) -> Float64:
+    return listing.found(k)
+
+
+def _area(listing: Listing, _: float | None) -> Float64:
+    """Of pairs of a relevant and another listed item those in the right order, equal scores half (Mann and Whitney)."""
+    others = (listing.retrieved - listing.found(None))[listing.query]
+    ahead = listing.before - listing.found_before + (listing.size - listing.relevant) / 2
+    behind = np.where(others > 0, (others - ahead) / np.maximum(others, 1), 1.0)
+    return _shares(listing.total(listing.relevant * behind), listing.positives)
+
+
 def _f1(listing: Listing, k: float | None) -> Float64:
     return 2 * listing.found(k) / (listing.positives + cast(float, k))
 
@@ -196,6 +208,7 @@ MEASURES: dict[str, Measure] = {
     "hit_rate": Measure(_hit_rate, "k"),
     "success": Measure(_hit_rate, "k"),
     "precision": Measure(_precision, "k"),
+    "hits": Measure(_hits, "k"),
     "recall": Measure(_recall, "k"),
     "recall_cap": Measure(_capped_recall, "k"),
     "f1": Measure(_f1, "k"),
@@ -211,6 +224,7 @@ MEASURES: dict[str, Measure] = {
     "iprec": Measure(_interpolated_precision, "level", ties=False),
     "bpref": Measure(_bpref, ties=False),
     "gm_bpref": Measure(_bpref, aggregate="geometric mean", ties=False),
+    "auroc": Measure(_area),
     "rbp": Measure(_rank_biased, "patience"),
     "dcg": Measure(lambda listing, k: _gained(listing, k, _linear), "[k]"),
     "dcg_exp": Measure(lambda listing, k: _gained(listing, k, _exponential), "[k]"),

@@ -152,7 +152,7 @@ def match(
       aligned; s_ij. For short sequences: it holds the scores. Transductive. Jalili Sabet et al. 2020.
 
     retrieval : "forward", the k best columns of each row; "backward", the k best rows of each column; "intersect", the
-    pairs found both ways; "max", of the pairs found either way the best first, each row and column once.
+    pairs found both ways; "union", those found either way; "max", of these the best first, each row and column once.
 
     Scores are ordered exactly: float64 values of the rows as given, plus float64 biases, ties by lowest index. The
     biases of the softmaxes and of sinkhorn are sums within the bound of `logsumexp`, moments those of

@@ -8,7 +8,7 @@ from .._arguments import one_of
 from ._results import Best, Float64, Indices, Matches, pairs_of, sorted_pairs, with_scores
 from ._source import Bias, Source
 
-RETRIEVALS = ("forward", "backward", "intersect", "max")
+RETRIEVALS = ("forward", "backward", "intersect", "union", "max")
 
 
 @dataclass
@@ -31,6 +31,14 @@ class Sides:
         n = len(self.columns.partners)
         both = np.isin(found.rows * n + found.columns, rows * n + columns)
         return Matches(*(part[both] for part in found))
+
+    def union(self) -> Matches:
+        """Pairs that are among the best of their row or of their column, each once."""
+        found, others = self.forward(), self.backward()
+        n = len(self.columns.partners)
+        new = ~np.isin(others.rows * n + others.columns, found.rows * n + found.columns)
+        parts = (np.concatenate([one, two[new]]) for one, two in zip(found, others, strict=True))
+        return sorted_pairs(*parts)
 
     def max(self) -> Matches:
         """Of the pairs of both directions the best first, each row and column once."""
