@@ -42,20 +42,19 @@ def plan(m, n, d, k, itemsize, max_bytes):
     """The largest sizes that fit, or ValueError with the least `max_bytes` that would do."""
     capacity = min(n, max(LEAST_CAPACITY, 4 * k))
 
-    def needed(query_rows):
+    def needed(query_rows, tile_scores):
         gallery = n * (d * (2 + itemsize) + 64)
         queries = query_rows * (d * (2 + itemsize) + 96 + 16 * capacity + 16 * k)
-        return gallery + queries + 5 * tile_scores(query_rows)  # scores, and a byte of their mask
-
-    def tile_scores(query_rows):
-        return min(TILE_SCORES, query_rows * n) if query_rows == QUERY_ROWS else query_rows * capacity
+        return gallery + queries + 5 * tile_scores  # scores, and a byte of their mask
 
     query_rows = min(max(1, m), QUERY_ROWS)
-    while needed(query_rows) > max_bytes:
-        if query_rows == 1:
-            raise ValueError(f"max_bytes must be at least {needed(1)} for d={d} and k={k}, got {max_bytes}")
+    while query_rows:
+        least = query_rows * capacity  # the first chunk fills the lists
+        for tile_scores in (max(least, min(TILE_SCORES, query_rows * n)), least):
+            if needed(query_rows, tile_scores) <= max_bytes:
+                return Plan(query_rows, capacity, tile_scores)
         query_rows //= 2
-    return Plan(query_rows, capacity, max(tile_scores(query_rows), query_rows * capacity))
+    raise ValueError(f"max_bytes must be at least {needed(1, capacity)} for d={d} and k={k}, got {max_bytes}")
 
 
 def measured(driver, rows):

@@ -1,0 +1,68 @@
+"""Faults planted in the project's own CUDA kernels: the tests of those kernels, in the race build, see every one."""
+
+from functools import partial
+
+import pytest
+
+import simt
+import test_cuda_kernels as judges
+
+pytestmark = judges.pytestmark
+
+tightened = partial(judges.test_tighten_raises_thresholds_and_drops, False)
+filtered = partial(judges.test_filter_keeps_what_reaches_the_threshold, False)
+ordered = partial(judges.test_order_sorts_by_value_then_index, 9)
+ranked = partial(judges.test_rerank_gives_canonical_values, 0, "float32", False)
+checked = judges.test_prepare_names_the_first_row_that_is_not_finite
+
+FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands in its place, the words
+    "totals of warps rewritten while others read them": (
+        tightened, "tighten", "    __syncthreads();  // the totals are free again\n", "", "RACE: shared",
+    ),
+    "count rewritten before all have read it": (
+        tightened, "tighten", "  __syncthreads();  // all have read count and threshold\n", "", "RACE: argument",
+    ),
+    "histogram filled before it is empty": (
+        tightened, "tighten", "= 0;\n      __syncthreads();\n", "= 0;\n", "RACE: shared",
+    ),
+    "tile of candidates rewritten while others read it": (
+        ordered, "order", "mine, index);\n      __syncthreads();\n", "mine, index);\n", "RACE: shared",
+    ),
+    "count of a row without an atomic": (
+        filtered, "filter", "place = atomicAdd(&count[r], taken)", "place = count[r], count[r] += taken",
+        "RACE: argument 12",
+    ),
+    "pairs at the threshold dropped": (
+        filtered, "filter", "!(upper[t] < reach)", "upper[t] > reach", "Arrays are not equal",
+    ),
+    "lanes added in another order": (
+        ranked, "rerank", "total = lanes_total(total);",
+        "for (int by = 4; by; by >>= 1) total += __shfl_xor_sync(WARP, total, by);", "Arrays are not equal",
+    ),
+    "infinity taken for a number": (
+        checked, "prepare", "finite &= size < INFINITE;", "finite &= size == size;", "assert",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_a_kernel_is_caught(fault):
+    judge, kernel, old, new, words = FAULTS[fault]
+    source = simt.CUDA / f"{kernel}.cu"
+    text = source.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+
+    def run(name, grid, arguments, block=256, **macros):
+        library = simt.build(source, "race", text=text.replace(old, new), **macros)
+        library.launch(name, grid, block, arguments, seed=1)
+
+    with pytest.raises(AssertionError, match=words):
+        judge(run)
+
+
+def test_without_a_fault_the_judges_are_content():
+    def run(name, grid, arguments, block=256, **macros):
+        simt.build(simt.CUDA / f"{name}.cu", "race", **macros).launch(name, grid, block, arguments, seed=1)
+
+    for judge in (tightened, filtered, ordered, ranked, checked):
+        judge(run)
