@@ -7,7 +7,7 @@
 
 #define DYNAMIC_SHARED(type, name) type* name = (type*)simt::dynamic_shared()
 
-#define INFINITE INFINITY
+#define INFINITE __builtin_inff()
 
 struct float16 { unsigned short bits; };
 struct bfloat16 { unsigned short bits; };
@@ -31,5 +31,5 @@ inline float16 to_float16(double v) {
 }
 inline float to_float_up(double v) {  // the least float that is not below v
   const float nearest = (float)v;
-  return (double)nearest < v ? std::nextafterf(nearest, INFINITY) : nearest;
+  return (double)nearest < v ? nextafterf(nearest, INFINITE) : nearest;
 }
