@@ -21,7 +21,7 @@ Numba: jit.py (compiled once a machine), memory.py (numbers at an address), pool
 in LLVM IR). `pairwise` on Numba does not scan: expansion.py shares out rectangles, products.py finishes their tiles in
 registers, store.py says how accurate they are; distances.py is for metrics without products; rectangle.py does the same
 on NumPy. `softmax` adds such tiles to running sums: running.py on NumPy, exponential.py on Numba. `transfer` has
-mapper.py, and matrices.py on both.
+mapper.py, and matrices.py on both. The scan on CUDA, with a bound of its own, is the folder cuda/.
 
 **Key.** The GEMM family is ordered by a linear key, larger is nearer: K_ij = <x_i, y_j> - o_j (- p_i), with
 o = |y|^2 / 2 for L2, 0 for dot and cosine (unit rows), plus the bias. Scores are off by at most a margin of their own,
