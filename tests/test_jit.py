@@ -395,10 +395,11 @@ def test_old_digests_are_pruned(tmp_path, monkeypatch):
 def test_a_fork_while_another_thread_compiles(sample):
     program = """
 import os, sys, threading, time, warnings
-import numpy as np
+import numba, numpy as np
 warnings.simplefilter("ignore")
 sys.path.insert(0, sys.argv[1])
 import sample
+numba.njit(lambda values: values[0] + 1.0)(np.ones(1))  # imports all: forks amid an import hang in Python
 first = threading.Thread(target=lambda: sample.outer(np.arange(1.0, 6.0)))
 first.start()
 time.sleep(0.05)
