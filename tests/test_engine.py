@@ -11,7 +11,7 @@ from llvmlite import ir
 
 import crossmodal_fast as cmf
 import judge
-from crossmodal_fast.kernels.tiles import engine, packed, simd
+from crossmodal_fast.kernels.tiles import engine, packed, pool, simd
 from crossmodal_fast.kernels.topk import reference as topk_law
 from least import least_max_bytes
 from searches import OPERATIONS, PRECISIONS, as_numpy_says, border, crowd, crowd_filters, everything, flat, random, same
@@ -323,3 +323,20 @@ def test_adversarial_rows_stay_within_the_workspace(name, operation):
         tracemalloc.stop()
     held = sum(part.nbytes for part in flat(answer))
     assert peak - before - 2 * held < least, f"{peak - before - held} bytes beside {held} of the answer, of {least}"
+
+
+def test_many_threads_ask_for_no_more_memory(monkeypatch):
+    """What is too little for sixteen threads is searched by fewer: the bytes asked for are those of one."""
+    rng = np.random.default_rng(12)
+    x, y = (rng.standard_normal((rows, 32), dtype=np.float32) for rows in (50, 700))
+    expected = cmf.topk(x, y, 5, backend="numba", n_threads=1)
+
+    def call(**control):
+        return cmf.topk(x, y, 5, backend="numba", **control)
+
+    monkeypatch.setattr(pool, "cores", lambda: 16)
+    least = [least_max_bytes(lambda max_bytes, n=n: call(max_bytes=max_bytes, n_threads=n)) for n in (1, 16)]
+    assert least[0] == least[1]
+    for more in (1.0, 1.5, 3.0):
+        for part, wanted in zip(call(max_bytes=int(more * least[0]), n_threads=16), expected, strict=True):
+            np.testing.assert_array_equal(part, wanted)

@@ -19,6 +19,7 @@ def declines(x, y, metric, *, precision, **_):
     return engine.declines(precision, x.shape[1])
 
 
+@pool.fewer_if_short
 def ranks(x, y, metric, *, row, positive, filters, max_bytes, precision, prepared=None, tick=None):
     """(better, before, equal, Stats)."""
     began = time.perf_counter()

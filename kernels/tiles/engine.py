@@ -159,7 +159,7 @@ class Search:
         ) + width * per_row:
             if self.piece <= least_piece:
                 needed = OVERHEAD + keeper.fixed() + scratch * least_piece + held(height) + width * per_row
-                raise ValueError(f"max_bytes must be at least {needed} for d={d} and {keeper}, got {self.max_bytes}")
+                raise pool.Short(f"max_bytes must be at least {needed} for d={d} and {keeper}, got {self.max_bytes}")
             self.piece = max(least_piece, self.piece // 2)
         queries, wanted = -(-max(m, 1) // height) * height, min(whole, max(width * per_row, room // 2))
         while queries > height and held(queries) + wanted > room:

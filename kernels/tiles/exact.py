@@ -240,6 +240,6 @@ def blocks(search, per_owner, fixed, what):
         if search.piece <= least_piece:
             needed = fixed() + 3 * pool.threads() * least_piece + per_owner * ROWS
             found = f"d={search.x.shape[1]} and {what}"
-            raise ValueError(f"max_bytes must be at least {needed} for {found}, got {search.max_bytes}")
+            raise pool.Short(f"max_bytes must be at least {needed} for {found}, got {search.max_bytes}")
         search.piece = max(least_piece, search.piece // 2)
     return max(1, room // max(1, per_owner))

@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 
 ENVIRONMENT = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")  # what joblib, Dask and users set to keep workers apart
@@ -81,6 +81,28 @@ def threads():
     """How many threads a call may use."""
     most = _most.get()
     return cores() if most is None else max(most, 1)
+
+
+class Short(ValueError):
+    """`max_bytes` is too little for so many threads."""
+
+
+def fewer_if_short(function):
+    """The function, on half as many threads as often as they are too many for its `max_bytes`."""
+
+    @wraps(function)
+    def fitting(*arguments, **keywords):
+        size = threads()
+        while True:
+            try:
+                with at_most(size):
+                    return function(*arguments, **keywords)
+            except Short:
+                if size == 1:
+                    raise
+                size //= 2
+
+    return fitting
 
 
 def _submitted(work, size):

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from ..tiles import engine, exact, selfjoin
+from ..tiles import engine, exact, pool, selfjoin
 from ..tiles.best import WIDER, Best
 
 
@@ -18,6 +18,7 @@ def declines(x, y, metric, *, out, filters, precision, **_):
     return engine.declines(precision, x.shape[1])
 
 
+@pool.fewer_if_short
 def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tick=None):
     """Fill `out`, [(distances, indices) of the rows] and maybe [.. of the columns]; returns Stats.
 

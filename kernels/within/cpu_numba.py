@@ -21,6 +21,7 @@ def declines(x, y, metric, *, precision, **_):
     return engine.declines(precision, x.shape[1])
 
 
+@pool.fewer_if_short
 def within(x, y, metric, *, radius, dtype, filters, max_bytes, precision, prepared=None, tick=None):
     """(counts, indices, distances, Stats); rows follow each other, each ordered as `topk`."""
     began = time.perf_counter()
