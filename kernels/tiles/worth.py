@@ -18,7 +18,7 @@ FEW_ROWS = 16  # by one matrix; BLAS maps more as fast
 def objection(backend, operation, *arguments, **keywords):
     """Why "auto" should rather take the next backend for this call, None if it should not."""
     if backend == "cuda":
-        return "its kernels have not run on hardware yet"
+        return "what copies to the device cost is not weighed yet"
     return NUMBA[operation](*arguments, **keywords) if backend == "numba" else None
 
 

@@ -1,4 +1,4 @@
-"""The scan on CUDA: fp16 codes, rigorous bounds, canonical float64 values. Not yet run on hardware.
+"""The scan on CUDA: fp16 codes, rigorous bounds, canonical float64 values.
 
     step      kernel        what it does
     prepare   prepare.cu    rows -> fp16 codes, exponents, norms, residuals, canonical squares, first row not finite

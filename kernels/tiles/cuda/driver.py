@@ -1,7 +1,7 @@
 """The narrow way to a GPU: memory, copies, kernels, products of codes. CuPy here, an emulator in the tests.
 
 A driver has `xp` (NumPy's names on its arrays), `array` and `host` (copies to the device and back), `launch` and
-`gemm`. Nothing else of CuPy is used by the launchers. Not yet run on hardware.
+`gemm`. Nothing else of CuPy is used by the launchers.
 """
 
 import contextlib

@@ -1,0 +1,204 @@
+"""`python benchmarks/gpu.py [--results FOLDER] [--quick]`: topk on the GPU by stage, beside torch and CuPy.
+
+Needs numpy, numba, cupy and, for its peers, torch; not the project's environment. Every answer is compared with float64
+for a sample of queries before its time counts. Arrays of the peers lie on the device; ours is timed from host arrays,
+and again from rows that are there.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+import cupy as cp
+import numpy as np
+
+import crossmodal_fast as cmf
+from crossmodal_fast.kernels.tiles import metrics
+from crossmodal_fast.kernels.tiles.cuda import driver as drivers
+from crossmodal_fast.kernels.tiles.cuda.search import Search, measured, plan
+from crossmodal_fast.kernels.tiles.filters import Filters
+
+FOLDER = Path(__file__).parent / "results"
+CASES = (
+    (2000, 100_000, 768, 10),
+    (64, 1_000_000, 768, 10),
+    (10_000, 1_000_000, 128, 10),
+    (10_000, 1_000_000, 768, 100),
+)
+SAMPLE, BLOCK = 32, 1000  # queries whose answers are checked; queries of a peer at a time
+SECONDS, MOST = 4.0, 5  # of repetitions
+BYTES = 48 << 30
+
+
+class Staged(drivers.Cupy):
+    """The driver with two events around whatever it launches."""
+
+    def __init__(self):
+        super().__init__()
+        self.events = []
+
+    def launch(self, kernel, *rest, **macros):
+        self._timed(kernel, lambda: super(Staged, self).launch(kernel, *rest, **macros))
+
+    def gemm(self, *operands):
+        self._timed("gemm", lambda: super(Staged, self).gemm(*operands))
+
+    def _timed(self, name, run):
+        started, stopped = cp.cuda.Event(), cp.cuda.Event()
+        started.record()
+        run()
+        stopped.record()
+        self.events.append((name, started, stopped))
+
+    def milliseconds(self):
+        cp.cuda.Device().synchronize()
+        spent = defaultdict(float)
+        for name, started, stopped in self.events:
+            spent[name] += cp.cuda.get_elapsed_time(started, stopped)
+        return dict(spent)
+
+
+def timed(call):
+    """(median seconds, rounds, answer), the first call not counted."""
+    answer, seconds = call(), []
+    cp.cuda.Device().synchronize()
+    while len(seconds) < MOST and sum(seconds) < SECONDS:
+        began = time.perf_counter()
+        answer = call()
+        cp.cuda.Device().synchronize()
+        seconds.append(time.perf_counter() - began)
+    return median(seconds), len(seconds), answer
+
+
+def truth(x, y, k):
+    """The k best of a sample of queries in float64."""
+    value, index = np.empty((len(x), 0)), np.empty((len(x), 0), np.int64)
+    for start in range(0, len(y), 100_000):
+        score = cp.asnumpy(x.astype(cp.float64) @ y[start : start + 100_000].astype(cp.float64).T)
+        value = np.hstack([value, score])
+        index = np.hstack([index, np.broadcast_to(np.arange(start, start + score.shape[1]), score.shape)])
+        order = np.argsort(-value, axis=1, kind="stable")[:, :k]
+        value, index = np.take_along_axis(value, order, axis=1), np.take_along_axis(index, order, axis=1)
+    return index
+
+
+def ours(x, y, k):
+    """From host arrays, copies included."""
+    host_x, host_y = cp.asnumpy(x), cp.asnumpy(y)
+    return lambda: cmf.topk(host_x, host_y, k, "dot", backend="cuda", max_bytes=BYTES, check_finite=False)[1]
+
+
+def resident(x, y, k, driver=None):
+    """The search alone, the gallery prepared."""
+    driver = driver or drivers.Cupy()
+    sizes, host = plan(len(x), len(y), x.shape[1], k, 4, BYTES), cp.asnumpy(x)
+    search = Search(driver, measured(driver, y), metrics.metric("dot", x.shape[1]), Filters(), k, sizes)
+    step = sizes.query_rows
+    return lambda: np.vstack([search.block(host[at : at + step], at)[1] for at in range(0, len(host), step)])
+
+
+def by_torch(kind):
+    def prepared(x, y, k):
+        import torch
+
+        torch.backends.cuda.matmul.allow_tf32 = kind == "tf32"
+        left, right = (torch.from_dlpack(rows) for rows in (x, y))
+        if kind == "fp16":
+            left, right = left.half(), right.half()
+
+        def call():
+            return torch.cat([torch.topk(part @ right.T, k)[1] for part in left.split(BLOCK)]).cpu().numpy()
+
+        return call
+
+    return prepared
+
+
+def by_cupy(x, y, k):
+    def block(rows):
+        score = rows @ y.T
+        best = cp.argpartition(-score, k - 1, axis=1)[:, :k]
+        return cp.asnumpy(cp.take_along_axis(best, cp.argsort(-cp.take_along_axis(score, best, 1), axis=1), 1))
+
+    return lambda: np.vstack([block(x[at : at + BLOCK]) for at in range(0, len(x), BLOCK)])
+
+
+CONTENDERS = {
+    "crossmodal_fast cuda, host arrays": ours,
+    "crossmodal_fast cuda, prepared": resident,
+    **{f"torch {kind} matmul + topk": by_torch(kind) for kind in ("fp32", "tf32", "fp16")},
+    "cupy fp32 matmul + argpartition": by_cupy,
+}
+
+
+def yardsticks():
+    """TFLOP/s of cuBLAS in fp16, 8192 cubed, and GB/s of a copy on the device, read and written."""
+    x, y = (cp.random.standard_normal((8192, 8192), dtype=cp.float32).astype(cp.float16) for _ in range(2))
+    out, driver = cp.empty((8192, 8192), cp.float32), drivers.Cupy()
+    product = timed(lambda: [driver.gemm(x, y, out) for _ in range(20)])[0] / 20
+    source = cp.empty(1 << 31, cp.uint8)
+    target = cp.empty_like(source)
+    copy = timed(lambda: [cp.copyto(target, source) for _ in range(20)])[0] / 20
+    return {"fp16_tflops": 2 * 8192**3 / product / 1e12, "copy_gbs": 2 * source.nbytes / copy / 1e9}
+
+
+def machine():
+    properties = cp.cuda.runtime.getDeviceProperties(0)
+    root = Path(__file__).parents[1]
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False
+    )
+    return {
+        "gpu": properties["name"].decode(), "driver": cp.cuda.runtime.driverGetVersion(),
+        "runtime": cp.cuda.runtime.runtimeGetVersion(), "cupy": cp.__version__, "numpy": np.__version__,
+        "python": sys.version.split()[0], "commit": commit.stdout.strip(), "date": date.today().isoformat(),
+    }  # fmt: skip
+
+
+def rows_of(case, yardstick):
+    m, n, d, k = case
+    cp.random.seed(0)
+    x, y = (cp.random.standard_normal((rows, d), dtype=cp.float32) for rows in (m, n))
+    expected = truth(x[:SAMPLE], y, k)
+    for name, prepare in CONTENDERS.items():
+        row = {"m": m, "n": n, "d": d, "k": k, "contender": name}
+        try:
+            seconds, rounds, answer = timed(prepare(x, y, k))
+            wrong = sum(len(set(a) - set(b)) for a, b in zip(answer[:SAMPLE].tolist(), expected.tolist(), strict=True))
+            tflops = 2 * m * n * d / seconds / 1e12
+            row |= {"ms": 1e3 * seconds, "rounds": rounds, "wrong": wrong, "of": SAMPLE * k, "tflops": tflops}
+            row |= {"of_fp16": tflops / yardstick["fp16_tflops"]}
+            if prepare is resident:
+                staged = Staged()
+                resident(x, y, k, staged)()
+                row |= {"stages_ms": staged.milliseconds()}
+        except (ImportError, RuntimeError, ValueError, cp.cuda.memory.OutOfMemoryError) as error:
+            row |= {"skipped": f"{type(error).__name__}: {error}"}
+        cp.get_default_memory_pool().free_all_blocks()
+        yield row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=FOLDER)
+    parser.add_argument("--quick", action="store_true", help="the first case only")
+    given = parser.parse_args()
+    about, yardstick = machine(), yardsticks()
+    print(json.dumps(about | yardstick))
+    name = about["gpu"].lower().replace(" ", "-")
+    with open(given.results / f"{name}-{about['date']}.jsonl", "w", encoding="utf-8") as file:
+        for case in CASES[:1] if given.quick else CASES:
+            for row in rows_of(case, yardstick):
+                print(json.dumps(row), flush=True)
+                file.write(json.dumps(about | yardstick | row) + "\n")
+                file.flush()
+
+
+if __name__ == "__main__":
+    main()
