@@ -13,17 +13,19 @@ sentences (2000 x 108,000 x 384) int6's own margin keeps 53 % of the tiles at P 
 from . import probe, simd
 
 PEAK = 4.4e10  # multiply-adds a second of one core in float32: AVX2 on Zen 3
+PEAKS = {"avx512vnni": 7.9e10, "avx512": 7.9e10}  # where it is another: a Xeon with AMX
 # Set so that the choice is the faster in pairs on a 2-core Zen 3, k = 10. Wall time of int7 beside int16: 0.95 at
 # 2,000 x 100,000 x 768 normal rows, 1.04 at 256, 1.23 at 10,000 x 100,000 x 64; beside int6: 0.91 for 2,000 x 108,000
 # sentences
 VALUE, SETTLE = 3e-7, 1e-10  # seconds of a candidate, and of each of its features
 RAISE, RAISES = 2.5e-5, 4  # seconds of a query whose threshold is raised, also waiting for others; how often it is
 TILE, OFFER, RISING = 1.5e-7, 1.5e-8, 4  # sentences in int6: 236 were left, 864 offered, in a third of the tiles
-RATES = {  # of the register tiles, in units of float32; measured on AVX2 (int6: 2.63 from L1, less in a search),
-    # elsewhere what the instructions give
-    "avx512vnni": {"int8": 3.5, "int16": 1.9},
-    "avx512": {"int6": 2.7, "int7": 2.3, "int8": 1.2, "int16": 1.5},
-    "avxvnni": {"int8": 3.5, "int16": 1.9},
+RATES = {  # of the register tiles, in units of float32, measured (int6 on AVX2: 2.63 from L1, less in a search);
+    # of NEON and others what the instructions give. A tile of int8 does 4.1 with VNNI, but searches on 16 threads of that
+    # Xeon took 1.2, 1.5 and 1.8 times as long as in int16 (d = 768, 256, 64; torch's product alone: 1.8 at d = 768)
+    "avx512vnni": {"int8": 2.5, "int16": 2.1},
+    "avx512": {"int6": 1.97, "int7": 2.17, "int8": 0.83, "int16": 1.97},
+    "avxvnni": {"int8": 2.5, "int16": 1.94},
     "avx2": {"int6": 2.5, "int7": 2.26, "int8": 1.27, "int16": 1.57},
     "neon": {"int8": 3.5, "int16": 0.8},
     "portable": {"int8": 0.5, "int16": 0.8},
@@ -61,7 +63,7 @@ def precision(n, d, k, k_columns, shares=None):
             return float("inf")
         pairs = machine.rows * machine.columns(simd.KINDS[kind])
         slow = 1 - (1 - min(1.0, RISING * left / n)) ** pairs
-        work = n * d / (PEAK * rates[kind]) + n / pairs * slow * TILE
+        work = n * d / (PEAKS.get(machine.name, PEAK) * rates[kind]) + n / pairs * slow * TILE
         raised = RAISES if kind in RAISED and raises(n, k) else 0
         return work + RISING * left * OFFER + raised * RAISE + (k + left + raised * k) * (VALUE + d * SETTLE)
 
