@@ -7,6 +7,8 @@ import pytest
 
 import crossmodal_fast as cmf
 from crossmodal_fast import match
+from crossmodal_fast.matching import _ready, _sources
+from crossmodal_fast.matching._known import settled
 from matching import FAST, agrees, cosine, mean_of_best, retrieved, sides
 
 RETRIEVALS = ("forward", "backward", "intersect", "union", "max")
@@ -163,3 +165,51 @@ def test_a_hub_is_corrected():
 def test_sentences(call, error, sentence):
     with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
         call()
+
+
+def everything_uncertain(known, k, bias, n):
+    found, _ = settled(known, k, bias, n)
+    return found, np.zeros(len(found.values), bool)
+
+
+@pytest.mark.parametrize("method", ["csls", "margin"])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "dot", "cityblock", "precomputed"])
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_what_the_first_search_knows_is_what_a_second_one_finds(method, metric, k, monkeypatch):
+    """To the bit: among equal rows, hubs, and columns that are far from everything; with some rows left to search."""
+    rng = np.random.default_rng(11)
+    X, Y = rng.standard_normal((60, 5)), rng.standard_normal((45, 5))
+    X[7:12], Y[3:9], Y[20:24] = X[7], Y[3], -3 * X[:4]
+    given = (X @ Y.T, None) if metric == "precomputed" else (X, Y)
+    options = {"neighbours": 4, "k": k, "retrieval": "forward", "metric": metric}
+    options |= {} if metric == "precomputed" else FAST
+    options |= {"margin": "distance"} if method == "margin" else {}
+    shares = []
+
+    def noted(*arguments):
+        found, certain = settled(*arguments)
+        shares.append(certain.mean())
+        return found, certain
+
+    place = _ready if metric == "precomputed" else _sources
+    monkeypatch.setattr(place, "settled", noted)
+    found = match(*given, method, **options)
+    monkeypatch.setattr(place, "settled", everything_uncertain)
+    searched = match(*given, method, **options)
+    for part, other in zip(found, searched, strict=True):
+        np.testing.assert_array_equal(part, other)
+    assert 0 <= shares[0] < 1
+    assert shares[0] == 0 or k <= 4
+    if k == 1 and metric != "euclidean":
+        assert shares[0] > 0
+
+
+def test_filters_are_asked_again():
+    rng = np.random.default_rng(12)
+    X = rng.standard_normal((30, 5))
+    found = match(X, X, "csls", exclude_self=True, **FAST)
+    assert not (found.rows == found.columns).any()
+    score = cosine(X, X)
+    np.fill_diagonal(score, -np.inf)
+    near = mean_of_best(score, 10)
+    agrees(found, 2 * score - near[:, None] - near)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import number, one_of, whole
+from ._known import Known
 from ._neighbours import Sides, checked, chosen, retrieved, scaled
-from ._results import Best, Float64, Indices, Matches
+from ._results import Best, Float64, Indices, Matches, pairs_of
 from ._source import Bias, Source
 
 MARGINS = ("absolute", "distance", "ratio")
@@ -25,16 +26,26 @@ def means(found: Best) -> Float64:
     return total
 
 
-def nearest(source: Source, neighbours: int) -> Sides:
+def nearest(source: Source, neighbours: int) -> tuple[Sides, Known]:
     """The best columns of each row and the best rows of each column, all where there are fewer."""
     m, n = source.shape
-    return Sides(*source.by_both((min(neighbours, n), min(neighbours, m))))
+    rows, columns, known = source.near((min(neighbours, n), min(neighbours, m)))
+    return Sides(rows, columns), known
 
 
 def densities(source: Source, neighbours: int) -> tuple[Float64, Float64]:
     """r_i (m,) and r_j (n,)."""
-    near = nearest(source, neighbours)
+    near, _ = nearest(source, neighbours)
     return means(near.rows), means(near.columns)
+
+
+def scaled_locally(source: Source, neighbours: int, k: int, retrieval: str) -> Matches:
+    """Pairs by s_ij - r_i / 2 - r_j / 2."""
+    near, known = nearest(source, neighbours)
+    bias = -means(near.rows) / 2, -means(near.columns) / 2
+    if retrieval == "forward":
+        return pairs_of(source.again(k, bias, known))
+    return retrieved(source, k, retrieval, bias)
 
 
 def csls_shift(source: Source, *, neighbours: int = 10) -> Bias:
@@ -46,7 +57,7 @@ def csls_shift(source: Source, *, neighbours: int = 10) -> Bias:
 def csls(source: Source, *, k: int = 1, neighbours: int = 10, retrieval: str = "forward") -> Matches:
     """Cross-domain similarity local scaling."""
     checked(source, k, retrieval)
-    return scaled(retrieved(source, k, retrieval, csls_shift(source, neighbours=neighbours)), 2.0)
+    return scaled(scaled_locally(source, whole("neighbours", neighbours), k, retrieval), 2.0)
 
 
 def margin(
@@ -58,10 +69,10 @@ def margin(
     if margin == "absolute":
         whole("neighbours", neighbours)
         return retrieved(source, k, retrieval)
-    near = nearest(source, whole("neighbours", neighbours))
-    r, c = means(near.rows), means(near.columns)
     if margin == "distance":
-        return retrieved(source, k, retrieval, (-r / 2, -c / 2))
+        return scaled_locally(source, whole("neighbours", neighbours), k, retrieval)
+    near, _ = nearest(source, whole("neighbours", neighbours))
+    r, c = means(near.rows), means(near.columns)
     if k > neighbours:
         raise ValueError(f"k must be at most {neighbours}, the neighbours whose ratios are compared, got {k}")
     return chosen(Sides(_ratios(near.rows, r, c, k), _ratios(near.columns, c, r, k)), retrieval)

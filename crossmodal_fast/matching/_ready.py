@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 from .._arguments import rows_of, whole
 from .._config import Control, resolve
 from ..preprocess import result_dtype
+from ._known import Known, settled
 from ._results import Array, Best, Float64, Indices
-from ._source import Bias, Part
+from ._source import Bias, Part, filled
 
 BLOCK_BYTES = 1 << 25  # of workspace at a time, less where max_bytes says so: 32 MiB
 BYTES_PER_SCORE = 32  # of workspace while a block is searched: a float64 copy, its partition, an int32 sum, masks
@@ -71,6 +72,15 @@ class Precomputed:
             order = np.argsort(-values, axis=1, kind="stable")[:, : k[1]]  # equal scores: earlier, so lower, rows first
             rows, values = np.take_along_axis(rows, order, axis=1), np.take_along_axis(values, order, axis=1)
         return _joined(of_rows), Best(rows, values)
+
+    def near(self, k: tuple[int, int]) -> tuple[Best, Best, Known]:
+        rows, columns = self.by_both(k)
+        return rows, columns, Known(rows.partners, -rows.scores)
+
+    def again(self, k: int, bias: Bias, known: Known) -> Best:
+        found, certain = settled(known, k, bias, self.shape[1])
+        best, rows = Best(found.partners, -found.values), np.flatnonzero(~certain)
+        return filled(self, best, rows, k, bias) if len(rows) else best
 
     def log_sums(self, beta: float, axis: Any, bias: Bias | None = None) -> Any:
         from .._operations import logsumexp

@@ -66,7 +66,7 @@ def dissim_local(source: Source, *, k: int = 1, neighbours: int = 10, retrieval:
         )
     assert isinstance(source, Embeddings)
     squared = source.by("sqeuclidean")
-    near = nearest(squared, neighbours)
+    near, _ = nearest(squared, neighbours)
     spread = _spread(squared.x, squared.y, near.rows), _spread(squared.y, squared.x, near.columns)
     return retrieved(squared, k, retrieval, spread)
 
@@ -88,7 +88,7 @@ def _spread(own: Any, others: Any, near: Best) -> Float64:
 
 def _scaled(source: Source, k: int, neighbours: int, retrieval: str, size: Size, power: int) -> Matches:
     k = checked(source, k, retrieval)
-    near = nearest(source, max(k, whole("neighbours", neighbours)))
+    near, _ = nearest(source, max(k, whole("neighbours", neighbours)))
     sides = [_distances(source, side) for side in (near.rows, near.columns)]
     own, other = (_sizes(name, side[:, :neighbours], size) for name, side in zip("XY", sides, strict=True))
 

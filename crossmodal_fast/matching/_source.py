@@ -12,6 +12,7 @@ import numpy.typing as npt
 from numpy.typing import ArrayLike
 
 from .._config import Control
+from ._known import Known
 from ._results import Array, Best, Float64, Indices
 
 SIMILARITIES = ("cosine", "correlation")  # distances that are 1 - similarity
@@ -53,6 +54,14 @@ class Source(Protocol):
 
     def by_both(self, k: tuple[int, int], bias: Bias | None = None) -> tuple[Best, Best]:
         """The best columns of each row and the best rows of each column, one pass."""
+        ...
+
+    def near(self, k: tuple[int, int]) -> tuple[Best, Best, Known]:
+        """`by_both` without biases, and what it knows of the rows."""
+        ...
+
+    def again(self, k: int, bias: Bias, known: Known) -> Best:
+        """`by_rows` with biases, for rows that were searched without."""
         ...
 
     def log_sums(self, beta: float, axis: str, bias: Bias | None = None) -> Any:
@@ -99,3 +108,18 @@ class Part:
     def __getitem__(self, part: Any) -> Array:
         found = np.asarray(self.store[self.rows[part]])
         return found if self.columns is None else found[:, self.columns]
+
+
+def part_of(store: Any, rows: Indices) -> Any:
+    """Some rows, ascending; the store itself where these are all."""
+    return store if len(rows) == store.shape[0] else Part(store, rows)
+
+
+def filled(source: Source, best: Best, rows: Indices, k: int, bias: Bias) -> Best:
+    """The best of all rows, some of them searched."""
+    if len(rows) == source.shape[0]:
+        return source.by_rows(k, bias)
+    part = source.part(rows, np.arange(source.shape[1])).by_rows(k, (bias[0][rows], bias[1]))
+    for whole, found in zip(best, part, strict=True):
+        whole[rows] = found
+    return best

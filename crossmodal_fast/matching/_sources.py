@@ -14,10 +14,11 @@ from .._config import Control, resolve
 from .._search import Search
 from ..kernels.tiles import metrics
 from ..kernels.tiles.rows import Rows
+from ._known import Known, settled
 from ._ready import Precomputed as Precomputed
 from ._ready import without_precision
 from ._results import Array, Best, Float64, Indices, finite
-from ._source import SIMILARITIES, Bias, Part, scores_of
+from ._source import SIMILARITIES, Bias, filled, part_of, scores_of
 from ._source import Source as Source
 
 TILE = 2048  # rows and columns of scores that are looked at as they are, fewer where max_bytes says so
@@ -63,6 +64,21 @@ class Embeddings:
         of_rows, of_columns = topk_both(self.x, self.y, k, self.metric, **self._keywords(bias))[:2]
         return self._best(*of_rows), self._best(*of_columns)
 
+    def near(self, k: tuple[int, int]) -> tuple[Best, Best, Known]:
+        from .._operations import topk_both
+
+        of_rows, of_columns = topk_both(self.x, self.y, k, self.metric, **self._keywords(None))[:2]
+        values = np.array(of_rows.distances) * (-1.0 if self.metric == "dot" else 1.0)
+        return self._best(*of_rows), self._best(*of_columns), Known(of_rows.indices, values)
+
+    def again(self, k: int, bias: Bias, known: Known) -> Best:
+        if any(self.search.get(name) is not None and self.search[name] is not False for name in FILTERS):
+            return self.by_rows(k, bias)
+        found, certain = settled(known, k, (finite(bias[0]), finite(bias[1])), self.shape[1])
+        best = self._best(found.values * (-1.0 if self.metric == "dot" else 1.0), found.partners)
+        rows = np.flatnonzero(~certain)
+        return filled(self, best, rows, k, bias) if len(rows) else best
+
     def _best(self, distances: Array, partners: Indices) -> Best:
         return Best(partners, scores_of(distances, self.metric))
 
@@ -87,7 +103,7 @@ class Embeddings:
             place = np.searchsorted(columns, rows)
             there = columns[np.minimum(place, len(columns) - 1)] == rows
             search["exclude"] = np.where(there, place, -1)
-        return Embeddings(Part(self.x, rows), Part(self.y, columns), self.metric, search)
+        return Embeddings(part_of(self.x, rows), part_of(self.y, columns), self.metric, search)
 
     def at_least(self, rows: Indices, columns: Indices) -> Indices:
         from .._operations import ranks

@@ -21,7 +21,7 @@ VALUE, SETTLE = 3e-7, 1e-10  # seconds of a candidate, and of each of its featur
 RAISE, RAISES = 2.5e-5, 4  # seconds of a query whose threshold is raised, also waiting for others; how often it is
 TILE, OFFER, RISING = 1.5e-7, 1.5e-8, 4  # sentences in int6: 236 were left, 864 offered, in a third of the tiles
 RATES = {  # of the register tiles, in units of float32, measured (int6 on AVX2: 2.63 from L1, less in a search);
-    # of NEON and others what the instructions give. A tile of int8 does 4.1 with VNNI, but searches on 16 threads of that
+    # of NEON and others what the instructions give. int8 does 4.1 with VNNI, but searches on 16 threads of that
     # Xeon took 1.2, 1.5 and 1.8 times as long as in int16 (d = 768, 256, 64; torch's product alone: 1.8 at d = 768)
     "avx512vnni": {"int8": 2.5, "int16": 2.1},
     "avx512": {"int6": 1.97, "int7": 2.17, "int8": 0.83, "int16": 1.97},
