@@ -5,6 +5,7 @@ import pytest
 
 from crossmodal_fast import fit_transfer
 from crossmodal_fast.fitting import CCA, PLS, MultiStep
+from crossmodal_fast.fitting._pairs import _triangle
 from fitted import two_views
 
 VIEWS = [CCA, PLS, MultiStep]
@@ -244,3 +245,14 @@ def test_a_refused_fit_changes_nothing(made):
         found.set_params(n_components=2 if made is not MultiStep else 6).fit(np.ldexp(A, -900), np.ldexp(B, 900))
     for one, other in zip(found.transform(A, B), before, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("apart", [1.0, 1e-2, 1e-4, 1e-8, 0.0])
+@pytest.mark.parametrize("size", [1.0, 1e-160, 1e150])
+def test_a_triangle_has_the_singular_values_of_its_rows(apart, size):
+    """Two columns that differ by so much: by Cholesky as long as that loses nothing, then by Householder."""
+    rows = np.random.default_rng(5).standard_normal((300, 8)) * np.geomspace(1, 1e3, 8)
+    rows[:, 3] = rows[:, 2] + apart * rows[:, 3]
+    found, exact = (np.linalg.svd(part, compute_uv=False) for part in (_triangle(rows * size), rows * size))
+    np.testing.assert_allclose(found, exact, rtol=1e-9, atol=1e-13 * exact[0])
+    assert (np.diag(_triangle(rows.copy())) > 0).all() == (apart >= 1e-2)

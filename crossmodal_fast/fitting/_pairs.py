@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import numbers_of, rows_of
 from ..preprocess import RANK_CUTOFF, column_means, power_below
 
+ROWS = 4096  # at a time, or more where there are many columns
+WELL = 1e5  # trace of the inverse Gram matrix of a row: 1e-10 of the smallest singular value is lost at most
+
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
@@ -156,15 +159,32 @@ def _compressed(rows: Rows, x_mean: Float64, y_mean: Float64) -> tuple[Float64, 
     source, target, weight = rows
     d_in, d_out = source.shape[1], target.shape[1]
     triangle: Float64 = np.empty((0, d_in + d_out))
-    step = max(4 * (d_in + d_out), 1024)  # rows: 2 to 4 widths at a time cost within 10 % of the best
+    step = max(4 * (d_in + d_out), ROWS)  # rows: 2 to 4 widths at a time cost within 10 % of the best
     for start in range(0, len(source), step):
         taken = slice(start, start + step)
         root = np.sqrt(weight[taken])[:, None]
-        block = np.hstack(
-            [
-                root * (np.asarray(source[taken], dtype=np.float64) - x_mean),
-                root * (np.asarray(target[taken], dtype=np.float64) - y_mean),
-            ]
-        )
-        triangle = cast(Float64, np.linalg.qr(np.vstack([triangle, block]), mode="r"))
+        block = np.empty((len(triangle) + len(root), d_in + d_out))
+        block[: len(triangle)], new = triangle, block[len(triangle) :]
+        np.subtract(np.asarray(source[taken], dtype=np.float64), x_mean, out=new[:, :d_in])
+        np.subtract(np.asarray(target[taken], dtype=np.float64), y_mean, out=new[:, d_in:])
+        new *= root
+        triangle = _triangle(block)
     return triangle[:, :d_in], triangle[:, d_in:]
+
+
+def _triangle(rows: Float64) -> Float64:
+    """R of a QR; of columns far from dependent by Cholesky, a sixth of the time at 4000 x 192. `rows` are spoiled.
+
+    The Gram matrix squares the condition: rounding moves singular values by WELL of its last bits at most.
+    """
+    largest = np.maximum(rows.max(axis=0), -rows.min(axis=0))
+    size = np.where(largest > 0, power_below(np.where(largest > 0, largest, 1.0)), 1.0)
+    rows /= size
+    if len(rows) > rows.shape[1] and largest.all():
+        try:
+            factor = np.linalg.cholesky(rows.T @ rows / len(rows)).T
+            if np.square(np.linalg.inv(factor)).sum() < WELL:
+                return cast(Float64, factor * (np.sqrt(len(rows)) * size))
+        except np.linalg.LinAlgError:  # dependent columns
+            pass
+    return cast(Float64, np.linalg.qr(rows, mode="r") * size)
