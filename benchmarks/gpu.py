@@ -192,12 +192,13 @@ def main():
     about, yardstick = machine(), yardsticks()
     print(json.dumps(about | yardstick))
     name = about["gpu"].lower().replace(" ", "-")
-    with open(given.results / f"{name}-{about['date']}.jsonl", "w", encoding="utf-8") as file:
-        for case in CASES[:1] if given.quick else CASES:
-            for row in rows_of(case, yardstick):
-                print(json.dumps(row), flush=True)
-                file.write(json.dumps(about | yardstick | row) + "\n")
-                file.flush()
+    found = []
+    for case in CASES[:1] if given.quick else CASES:
+        for row in rows_of(case, yardstick):
+            print(json.dumps(row), flush=True)
+            found.append(row)
+    text = json.dumps(about | yardstick | {"rows": found}, indent=1) + "\n"
+    (given.results / f"{name}-{about['date']}.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

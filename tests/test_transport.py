@@ -122,7 +122,7 @@ EYE = np.eye(3)
     ("options", "error", "sentence"),
     [
         ({"k": 4}, ValueError, "k must be in 1..3 (the rows of Y), got 4"),
-        ({"retrieval": 1}, ValueError, "retrieval must be one of forward, backward, intersect, max, got 1"),
+        ({"retrieval": 1}, ValueError, "retrieval must be one of forward, backward, intersect, union, max, got 1"),
         ({"epsilon": 0}, ValueError, "epsilon must be a finite number above 0, got 0"),
         ({"rho": -1}, ValueError, "rho must be a finite number above 0, got -1"),
         ({"tolerance": -1}, ValueError, "tolerance must be finite and at least 0, got -1"),

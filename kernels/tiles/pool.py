@@ -97,9 +97,9 @@ def fewer_if_short(function):
             try:
                 with at_most(size):
                     return function(*arguments, **keywords)
-            except Short:
+            except Short as short:
                 if size == 1:
-                    raise
+                    raise ValueError(*short.args) from short
                 size //= 2
 
     return fitting
