@@ -184,7 +184,10 @@ def test_a_folder_that_others_can_write_is_not_used(kept):
 @UNIX
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
 def test_another_users_files_are_not_read(kept):
-    os.chown(kept, 1234, 1234)
+    try:
+        os.chown(kept, 1234, 1234)
+    except OSError:
+        pytest.skip("root of a user namespace that has no other users")
     assert jit._read(kept.name) is None
     os.chown(kept, 0, 0)
     assert jit._read(kept.name) is not None
