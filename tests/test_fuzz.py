@@ -5,7 +5,7 @@ import pytest
 
 import fuzz
 
-CASES = 400
+CASES = 600
 PIECES, PIECE = 50, 2000  # 10^5 cases of all kernels
 
 
