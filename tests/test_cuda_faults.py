@@ -11,8 +11,10 @@ pytestmark = judges.pytestmark
 
 tightened = partial(judges.test_tighten_raises_thresholds_and_drops, False)
 filtered = partial(judges.test_filter_keeps_what_reaches_the_threshold, False)
+kept = partial(judges.test_filter_of_rows_alone_keeps_what_no_bound_excludes, judges.np.float16)
 ordered = partial(judges.test_order_sorts_by_value_then_index, 9)
 ranked = partial(judges.test_rerank_gives_canonical_values, 0, "float32", False)
+bounded = partial(judges.test_bounds_hold_the_keys_of_exact_arithmetic, 1, True)
 checked = judges.test_prepare_names_the_first_row_that_is_not_finite
 
 FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands in its place, the words
@@ -29,11 +31,17 @@ FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands i
         ordered, "order", "mine, index);\n      __syncthreads();\n", "mine, index);\n", "RACE: shared",
     ),
     "count of a row without an atomic": (
-        filtered, "filter", "place = atomicAdd(&count[r], taken)", "place = count[r], count[r] += taken",
-        "RACE: argument 12",
+        filtered, "filter", "int place = atomicAdd(&count[r], __popc(kept));",
+        "int place = count[r]; count[r] += __popc(kept);", "RACE: argument 13",
     ),
     "pairs at the threshold dropped": (
-        filtered, "filter", "!(upper[t] < reach)", "upper[t] > reach", "Arrays are not equal",
+        filtered, "filter", "may && upper[t] >= reach", "may && upper[t] > reach", "Arrays are not equal",
+    ),
+    "rows of a block's end looked at twice": (
+        kept, "filter", "WARP, here && best >= reach", "WARP, best >= reach", "Arrays are not equal",
+    ),
+    "the rounding of scores forgotten": (
+        bounded, "bound", "* scale * ROOM;", "* scale * 0;", "assert",
     ),
     "lanes added in another order": (
         ranked, "rerank", "total = lanes_total(total);",
@@ -53,7 +61,8 @@ def test_a_fault_in_a_kernel_is_caught(fault):
     assert text.count(old) == 1
 
     def run(name, grid, arguments, block=256, **macros):
-        library = simt.build(source, "race", text=text.replace(old, new), **macros)
+        planted = {"text": text.replace(old, new)} if name == kernel else {}
+        library = simt.build(simt.CUDA / f"{name}.cu", "race", **planted, **macros)
         library.launch(name, grid, block, arguments, seed=1)
 
     with pytest.raises(AssertionError, match=words):
@@ -64,5 +73,5 @@ def test_without_a_fault_the_judges_are_content():
     def run(name, grid, arguments, block=256, **macros):
         simt.build(simt.CUDA / f"{name}.cu", "race", **macros).launch(name, grid, block, arguments, seed=1)
 
-    for judge in (tightened, filtered, ordered, ranked, checked):
+    for judge in (tightened, filtered, kept, ordered, ranked, bounded, checked):
         judge(run)

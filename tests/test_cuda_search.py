@@ -10,7 +10,7 @@ import cases
 import crossmodal_fast as cmf
 import simt
 from crossmodal_fast import _dispatch
-from crossmodal_fast.kernels.tiles.cuda import bounds, search
+from crossmodal_fast.kernels.tiles.cuda import bounds, resident, search
 from crossmodal_fast.kernels.tiles.cuda import driver as drivers
 from searches import crowd, crowd_filters
 from simt.driver import Emulated
@@ -56,7 +56,7 @@ def test_the_bits_are_those_of_numpy(metric, dtype, emulated):
     assert not np.any(stats.widened)
     assert stats.candidates.max() < 400
     assert driver.launched.count("filter") >= 2
-    assert {"prepare", "filter", "tighten", "rerank", "order"} == set(driver.launched)
+    assert set(driver.launched) == set(search.KERNELS)
 
 
 @pytest.fixture
@@ -88,15 +88,24 @@ def test_masks_exclusions_and_biases(name, metric, emulated, short_lists):
     same(x, y, 4, metric, **crowd_filters(len(x), len(y))[name])
 
 
-def test_a_list_that_overflows_is_filtered_again(emulated, short_lists):
-    """Rows that come nearer and nearer: every chunk is better than what its threshold has seen."""
+def test_a_list_that_overflows_is_swept_again(emulated, short_lists):
+    """Rows that come nearer and nearer in the very order in which they are looked at."""
     x, y = normal(3, 1, 12)
-    nearer = x[0] + y * np.geomspace(1, 1e-3, 600, dtype=np.float32)[:, None]
+    nearer = np.empty((600, 12), np.float32)
+    nearer[np.arange(600) * resident.step_for(600) % 600] = x[0] + y * np.geomspace(1, 0.1, 600)[:, None]
     driver = emulated()
     stats = same(x[:1], nearer, 3, "euclidean")
-    chunks = driver.launched.count("prepare") - 1
-    assert driver.launched.count("filter") > driver.launched.count("rerank") + chunks
-    assert stats.candidates.max() <= 600
+    assert driver.launched.count("rerank") > 1
+    assert not np.any(stats.widened)
+
+
+def test_rows_in_order_of_their_distance_meet_a_search_as_if_shuffled(emulated, short_lists):
+    x, y = normal(3, 1, 12)
+    nearer = x[0] + y * np.geomspace(1, 0.1, 600, dtype=np.float32)[:, None]
+    driver = emulated()
+    stats = same(x[:1], nearer, 3, "euclidean")
+    assert driver.launched.count("rerank") == 1
+    assert stats.candidates.max() < 60
 
 
 def test_what_no_list_can_hold_is_searched_on_the_host(emulated, short_lists):
@@ -133,18 +142,67 @@ def test_a_bound_that_is_too_small_is_seen(emulated, monkeypatch, short_lists):
         same(x, y, 5, "dot")
 
 
-def test_little_memory_takes_few_queries_at_a_time(emulated):
-    x, y = normal(40, 5000, 400)
-    driver = emulated()
-    each = 400 * 6 + 96 + 16 * 512 + 16 * 3 + 5 * 512
-    least, done = 5000 * (400 * 6 + 64) + each, []
-    found = cmf.topk(x[:7], y, 3, backend="cuda", max_bytes=least + 3 * each, progress=lambda *part: done.append(part))
-    np.testing.assert_array_equal(found.indices, cmf.topk(x[:7], y, 3, backend="numpy").indices)
-    assert driver.launched.count("rerank") == 3
-    with pytest.raises(ValueError, match=f"max_bytes must be at least {least} for d=400 and k=3"):
+def test_little_memory_takes_parts_of_the_gallery(emulated):
+    x, y = normal(7, 5000, 400)
+    driver, done = emulated(), []
+    wanted = cmf.topk(x, y, 3, backend="numpy")
+    with pytest.raises(ValueError, match=r"max_bytes must be at least \d+ for d=400 and k=3") as said:
+        cmf.topk(x, y, 3, backend="cuda", max_bytes=3_500_000 // 4)
+    least = int(re.search(r"least (\d+)", str(said.value))[1])
+    for max_bytes, parts in ((least, 3), (3 * least // 2, 2), (60_000_000, 1)):
+        driver.launched.clear()
+        found = cmf.topk(x, y, 3, backend="cuda", max_bytes=max_bytes, progress=lambda *part: done.append(part))
+        np.testing.assert_array_equal(found.indices, wanted.indices)
+        np.testing.assert_array_equal(found.distances, wanted.distances)
+        assert driver.launched.count("rerank") >= parts
+        assert done[-1] == (7 * 5000, 7 * 5000)
+    assert driver.launched.count("rerank") == 1
+    with pytest.raises(ValueError, match=f"max_bytes must be at least {least} for d=400 and k=3, got {least - 1}"):
         cmf.topk(x, y, 3, backend="cuda", max_bytes=least - 1)
-    with pytest.raises(ValueError, match="max_bytes must be at least"):  # of the host, for what cannot be certified
-        cmf.topk(x[:1], y[:9], 3, backend="cuda", max_bytes=10_000)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine"])
+def test_parts_of_very_different_scale(metric, emulated, short_lists, monkeypatch):
+    """Thresholds go on from part to part, in units of each."""
+    monkeypatch.setattr(search, "LEAST_ROWS", 40)
+    x, y = normal(6, 200, 10, np.float64)
+    y *= 2.0 ** np.repeat([0, 30, -35, 3, -2], 40)[:, None]
+    emulated(free=500_000)
+    for scale in (1, 2.0**20, 2.0**-30):
+        same(scale * x, y, 5, metric, exclude=np.array([3, 50, 199, -1, 0, 120]), bias=None)
+
+
+def test_a_device_that_is_out_of_memory_takes_smaller_tiles(emulated):
+    x, y = normal(40, 3000, 16)
+    driver = emulated(largest=80_000)
+    same(x, y, 3, "cosine")
+    assert driver.released >= 1
+    emulated(free=1000)
+    with pytest.raises(ValueError, match=r"the device must have \d+ bytes free for d=16 and k=3, got 1000"):
+        cmf.topk(x, y, 3, backend="cuda")
+
+
+def test_a_gallery_stays_on_the_device(emulated, short_lists):
+    x, y = normal(9, 300, 8)
+    driver = emulated()
+    for metric in ("euclidean", "dot", "cosine"):
+        gallery = cmf.Gallery(y[:200], metric, ids=np.arange(1000, 1200))
+        gallery.topk(x, 3, backend="cuda")
+        before = gallery.nbytes
+        driver.launched.clear()
+        gallery.topk(x.astype(np.float64), 3, backend="cuda")
+        assert driver.launched.count("prepare") == 1  # of the queries
+        gallery.add(y[200:], ids=np.arange(1200, 1300))
+        gallery.remove(np.arange(1020, 1060))
+        assert before < gallery.nbytes
+        wanted = cmf.topk(x, np.delete(y, np.arange(20, 60), axis=0), 3, metric, backend="numpy")
+        found = gallery.topk(x, 3, backend="cuda", return_stats=True)
+        np.testing.assert_array_equal(found[0], wanted.distances)
+        np.testing.assert_array_equal(found[1], 1000 + np.delete(np.arange(300), np.arange(20, 60))[wanted.indices])
+        masked = np.random.default_rng(3).random((9, 260)) < 0.5
+        same(x, np.delete(y, np.arange(20, 60), axis=0), 3, metric, mask=masked)
+        by_mask = [gallery.topk(x, 3, backend=backend, mask=masked)[1] for backend in ("cuda", "numpy")]
+        np.testing.assert_array_equal(*by_mask)
 
 
 @pytest.mark.parametrize(

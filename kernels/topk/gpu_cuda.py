@@ -1,9 +1,9 @@
 """`topk` on CUDA: fp16 codes on the tensor cores, canonical values for what the bound leaves.
 
-Work    `tiles/cuda/search.py`; queries that it cannot certify are searched on the host, by NumPy's kernel
+Work    blocks of queries x parts of the gallery, one part where all of it fits the device (`tiles/cuda/search.py`,
+        `tiles/cuda/best.py`); queries that no list can hold are searched on the host, by NumPy's kernel
 Shapes  x (m, d), y (n, d) -> (value (m, k), index (m, k))
-Cost    2 m n d fp16 operations, then as there; device memory at most max_bytes. One H100, 10,000 x 1,000,000 x 768,
-        k = 100: 124 ms with the gallery prepared, a sixth of the rate of a large fp16 product; 436 ms from host arrays
+Cost    2 m n d fp16 operations, then as there; device memory at most max_bytes
 Sum     canonical (`tiles/cuda/rerank.cu`)
 """
 
@@ -15,7 +15,8 @@ from ..tiles import filters as searches
 from ..tiles import metrics
 from ..tiles import plan as host
 from ..tiles.cuda import driver as drivers
-from ..tiles.cuda.search import Search, measured, plan
+from ..tiles.cuda.best import Found, Lists, best
+from ..tiles.cuda.search import Search, fitted
 from . import cpu_numpy
 
 
@@ -32,23 +33,29 @@ def declines(x, y, metric, *, out, filters, precision, **_):
 
 
 def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tick=None):
-    """Fill `out`, [(distances, indices) of the rows]; returns Stats. `prepared` is not used yet."""
-    began = time.perf_counter()
-    ((distances, indices),), driver = out, drivers.current()
-    dtype, k = np.result_type(x.dtype, y.dtype), indices.shape[1]
+    """Fill `out`, [(distances, indices) of the rows]; returns Stats. `prepared` is y kept on the device."""
+    ((distances, indices),), driver, k = out, drivers.current(), out[0][1].shape[1]
     host.plan(len(x), len(y), x.shape[1], k, 0, max_bytes)  # of NumPy's kernel: said now, not when it is needed
-    sizes = plan(len(x), len(y), x.shape[1], k, dtype.itemsize, max_bytes)
-    gallery = measured(driver, y.block(0, len(y)).astype(dtype, copy=False))
-    search = Search(driver, gallery, metric, filters, k, sizes)
-    stats = searches.Stats(np.zeros(len(x), np.int64), np.zeros(len(x), bool), "float16", time.perf_counter() - began)
-    began, blocks = time.perf_counter(), -(-len(x) // sizes.query_rows)
-    for number, (start, stop) in enumerate(x.blocks(sizes.query_rows)):
-        rows = np.ascontiguousarray(x.block(start, stop), dtype)
-        report = tick and (lambda done, number=number: tick(number * len(y) + done, len(y) * blocks))
-        value, indices[start:stop], stats.candidates[start:stop], stats.widened[start:stop] = search.block(
-            rows, start, report
-        )
-        distances[start:stop] = metrics.returned(metric, value, distances.dtype, filters.bias is not None)
+    began, biased = time.perf_counter(), filters.bias is not None
+
+    def searched(room):
+        search = Search(driver, x, y, metric, filters, k, max_bytes, room, prepared)
+        stats = searches.Stats(np.zeros(len(x), np.int64), np.zeros(len(x), bool), "float16", search.prepare_seconds)
+        for queries in search.blocks():
+            found, rows = Found(), slice(queries.number[0], queries.number[-1] + 1)
+            for part, ahead in search.parts():
+                lists = Lists(part, queries, found)
+                ahead()
+                found, candidates, failed = best(lists, found)
+                stats.candidates[rows] += candidates
+                stats.widened[rows] |= failed
+                if tick is not None:
+                    tick(rows.start * len(y) + len(queries) * (part.start + len(part)), len(x) * len(y))
+            value, indices[rows] = driver.host(found.value), driver.host(found.index)
+            distances[rows] = metrics.returned(metric, value, distances.dtype, biased)
+        return stats
+
+    stats = fitted(driver, max_bytes, searched)
     lost = np.flatnonzero(stats.widened)
     if len(lost):
         found = np.empty((len(lost), k), distances.dtype), np.empty((len(lost), k), np.int64)
@@ -56,5 +63,5 @@ def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tic
                                precision="auto")  # fmt: skip
         distances[lost], indices[lost] = found
         stats.candidates[lost] += wider.candidates
-    stats.scan_seconds = time.perf_counter() - began
+    stats.scan_seconds = time.perf_counter() - began - stats.prepare_seconds
     return stats

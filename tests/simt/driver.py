@@ -5,24 +5,50 @@ import numpy as np
 import simt
 
 
+class OutOfMemory(MemoryError):
+    """Stands for CuPy's."""
+
+
 class Emulated:
     """Kernels in one build, a new seed each launch; products off by what tensor cores may lose at most.
 
-    `hostile` moves every score by a random part of half of A |x||y|: any certificate that leans on better luck fails.
+    `hostile` moves every score by a random part of so much of |x||y|: any certificate that leans on better luck fails.
+    `largest` is the size of an array, in bytes, beyond which the device is out of memory; `free` what it says is left.
     """
 
-    xp = np
+    xp, device, out_of_memory = np, 0, OutOfMemory
 
-    def __init__(self, flavour="plain", seed=1, hostile=0.0):
-        self.flavour, self.seed, self.hostile = flavour, seed, hostile
+    def __init__(self, flavour="plain", seed=1, hostile=0.0, largest=1 << 40, free=1 << 40):
+        self.flavour, self.seed, self.hostile, self.largest, self.free = flavour, seed, hostile, largest, free
         self.random = np.random.default_rng(seed)
-        self.launched = []
+        self.launched, self.released, self.marks = [], 0, []
+
+    def empty(self, shape, dtype=np.float64):
+        made = np.empty(shape, dtype)
+        if made.nbytes > self.largest:
+            raise OutOfMemory
+        made.view(np.uint8).fill(0xFF)  # NaN, and whatever else nobody should read
+        return made
 
     def array(self, host):
         return np.array(host, order="C")
 
+    def put(self, target, host, after=None):
+        assert after is None or after in self.marks
+        target[:] = host
+
     def host(self, array):
         return np.array(array)
+
+    def mark(self):
+        self.marks.append(len(self.launched))
+        return self.marks[-1]
+
+    def room(self):
+        return self.free
+
+    def release(self):
+        self.released += 1
 
     def launch(self, kernel, grid, block, arguments, **macros):
         self.seed += 1
@@ -30,8 +56,8 @@ class Emulated:
         library = simt.build(simt.CUDA / f"{kernel}.cu", self.flavour, **macros)
         library.launch(kernel, grid, block, arguments, seed=self.seed)
 
-    def gemm(self, x_md, y_nd, out_mn):
+    def gemm(self, x_md, y_nd, score, scale):
         x, y = x_md.astype(np.float32), y_nd.astype(np.float32)
-        np.matmul(x, y.T, out=out_mn)
         reach = self.hostile * np.outer(*(np.sqrt(np.einsum("ad,ad->a", side, side)) for side in (x, y)))
-        out_mn += (self.random.uniform(-1, 1, out_mn.shape) * reach).astype(np.float32)
+        exact = x @ y.T + (self.random.uniform(-1, 1, reach.shape) * reach).astype(np.float32)
+        score[:, : len(y_nd)] = (exact * np.float32(scale)).astype(np.float16)

@@ -11,6 +11,7 @@
 
 struct float16 { unsigned short bits; };
 struct bfloat16 { unsigned short bits; };
+struct __align__(16) Words { unsigned word[4]; };  // what one instruction loads
 
 inline double widen(float v) { return v; }
 inline double widen(double v) { return v; }
@@ -23,6 +24,9 @@ inline double widen(bfloat16 v) { return widen(__uint_as_float((unsigned)v.bits 
 inline double widen(signed char v) { return v; }
 inline double widen(unsigned char v) { return v; }
 
+inline void widen_pair(unsigned both, float& low, float& high) {
+  low = (float)widen(float16{(unsigned short)both}), high = (float)widen(float16{(unsigned short)(both >> 16)});
+}
 inline float16 to_float16(double v) {
   const _Float16 half = (_Float16)v;
   float16 narrow;

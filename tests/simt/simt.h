@@ -10,6 +10,7 @@
 #include <utility>
 
 extern "C" {  // as in math.h; <cmath> is two thirds of the time to compile a kernel
+int abs(int) noexcept __attribute__((const));
 double fabs(double) noexcept;
 double fmax(double, double) noexcept;
 double sqrt(double) noexcept;

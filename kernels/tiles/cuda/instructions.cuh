@@ -14,6 +14,7 @@
 
 struct float16 { unsigned short bits; };
 struct bfloat16 { unsigned short bits; };
+struct __align__(16) Words { unsigned word[4]; };  // what one instruction loads
 
 __device__ __forceinline__ double widen(float v) {
   double wide;
@@ -30,6 +31,10 @@ __device__ __forceinline__ double widen(bfloat16 v) { return widen(__uint_as_flo
 __device__ __forceinline__ double widen(signed char v) { return v; }
 __device__ __forceinline__ double widen(unsigned char v) { return v; }
 
+__device__ __forceinline__ void widen_pair(unsigned both, float& low, float& high) {  // exact: float32 holds them
+  asm("{.reg .b16 a, b; mov.b32 {a, b}, %2; cvt.f32.f16 %0, a; cvt.f32.f16 %1, b;}"
+      : "=f"(low), "=f"(high) : "r"(both));
+}
 __device__ __forceinline__ float16 to_float16(double v) {
   float16 narrow;
   asm("cvt.rn.f16.f64 %0, %1;" : "=h"(narrow.bits) : "d"(v));

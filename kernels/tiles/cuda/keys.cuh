@@ -15,3 +15,9 @@ __device__ __forceinline__ unsigned long long make_key(float upper, unsigned ind
 }
 __device__ __forceinline__ unsigned key_index(unsigned long long key) { return (unsigned)key; }
 __device__ __forceinline__ float key_upper(unsigned long long key) { return from_ordered((unsigned)(key >> 32)); }
+
+// Codes of a gallery lie in the order of multiples of `step` modulo `total`: any stretch of them is a sample. A place is
+// what a key holds, a row what the caller numbers.
+__device__ __forceinline__ unsigned row_at(unsigned place, unsigned step, unsigned total) {
+  return (unsigned)((unsigned long long)place * step % total);
+}

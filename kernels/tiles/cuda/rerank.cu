@@ -1,9 +1,10 @@
 // rerank.cu - the canonical float64 value of every kept pair: what the order is decided by.
 //
 // Work    a block a query; eight threads a pair, the lanes of its canonical sum
-// Shapes  x_md (m, d), y_nd (n, d) INPUT as given; list (m, capacity) keys of filter.cu, count (m,);
-//         square_x (m,), square_y (n,), exponent_x (m,), exponent_y (n,): of prepare.cu, for METRIC 2; row_bias (m,),
-//         column_bias (n,) float64, or null -> value (m, capacity) float64, ascending is better
+// Shapes  x_md (m, d) INPUT, y_nd (n, d) GALLERY, as given; list (m, capacity) keys of filter.cu, whose places are multiples of
+//         `step` modulo n; count (m,); square_x (m,), square_y (n,), exponent_x (m,), exponent_y (n,): of prepare.cu,
+//         for METRIC 2; row_bias (m,), column_bias (n,) float64, or null -> value (m, capacity) float64, ascending is
+//         better
 // Launch  a multiple of 32 threads a block, grid = m; no shared memory
 // Cost    3 d flops in float64 and 2 d elements a pair
 // Sum     canonical (metrics.py), no FMA, no flush to zero. METRIC 0: (x - y)^2; 1: -(x y), larger is nearer; 2: cosine
@@ -11,6 +12,9 @@
 #include "lanes.cuh"
 #ifndef INPUT
 #define INPUT float
+#endif
+#ifndef GALLERY
+#define GALLERY INPUT
 #endif
 #ifndef METRIC
 #define METRIC 0
@@ -32,9 +36,9 @@ __device__ __forceinline__ double cosine_distance(double total, double square_x,
   return __dsub_rn(1, cosine);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
-rerank(const INPUT* __restrict__ x_md, const INPUT* __restrict__ y_nd, int d, const unsigned long long* __restrict__ list,
-       const int* __restrict__ count, int capacity, const double* __restrict__ square_x,
+extern "C" __global__ void __launch_bounds__(256, 4)
+rerank(const INPUT* __restrict__ x_md, const GALLERY* __restrict__ y_nd, int d, unsigned step, unsigned total_rows,
+       const unsigned long long* __restrict__ list, const int* __restrict__ count, int capacity, const double* __restrict__ square_x,
        const double* __restrict__ square_y, const int* __restrict__ exponent_x, const int* __restrict__ exponent_y,
        const double* __restrict__ row_bias, const double* __restrict__ column_bias, double* __restrict__ value) {
   const int query = blockIdx.x, lane = threadIdx.x % LANES, groups = blockDim.x / LANES;
@@ -44,8 +48,8 @@ rerank(const INPUT* __restrict__ x_md, const INPUT* __restrict__ y_nd, int d, co
     const int slot = base + (int)threadIdx.x / LANES;
     const bool here = slot < size;  // the others take part in the shuffles
     const long long at = (long long)query * capacity + slot;
-    const int j = here ? (int)key_index(list[at]) : 0;
-    const INPUT* y = y_nd + (long long)j * d;
+    const unsigned j = here ? row_at(key_index(list[at]), step, total_rows) : 0;
+    const GALLERY* y = y_nd + (long long)j * d;
     double total = 0;
     for (int i = lane; i < (here ? d : 0); i += LANES) {
 #if METRIC == 2

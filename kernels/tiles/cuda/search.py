@@ -1,165 +1,228 @@
-"""The k best gallery rows of every query through the CUDA kernels of this folder.
+"""The tile loop on a device: blocks of queries, parts of the gallery, tiles of scores; and what all of it takes.
 
-Work    the gallery is prepared whole; then, for a block of queries, chunks of its rows: product of codes, filter,
-        tighten. The first chunk fills the lists, so that every later one meets thresholds; an owner whose list
-        overflows is filtered again with the better threshold that this gave it, a few times
-Shapes  x (m, d), y (n, d) `Rows` -> value (m, k) float64 ordered, index (m, k) int64, certified (m,) bool
-Cost    2 m n d fp16 operations, some k log(n / k) candidates a query; device memory as in `plan`
-Sum     canonical (rerank.cu); what cannot be certified is left to the caller
-
-Expected candidates of a chunk of c rows after s others, none better placed than the rest: k c / s. A chunk therefore
-grows with what has been seen, up to what leaves half of the list free.
+Work    products of fp16 codes on the tensor cores, a tile at a time; what is done with a tile is the caller's
+Shapes  x (m, d), y (n, d) -> tiles of scores (m, width) float16
+Cost    2 m n d operations; device memory as in `plan`
+Sum     of the tensor cores, inside the bound (`bounds.py`)
 """
 
+import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ..encode import space
 from . import bounds
-from .bounds import Measured
+from .resident import on_device, row_bytes, uploaded
 
-KERNELS = ("prepare", "filter", "tighten", "rerank", "order")
-BLOCK = 256  # threads
-LANES = 8  # threads of a row in prepare.cu
-# 128 MB of float32. An H100 took 3.8 ms for 2048 x 262,144 x 768 in tiles of 24 MB, which stay in its L2, 2.8 in tiles
-# of 96 MB, 2.5 in tiles of 512 MB: launches from Python, 20 to 35 us each, outweigh the L2
-TILE_SCORES = 32 << 20
-QUERY_ROWS, LEAST_CAPACITY = 2048, 512
-REDO = 3  # times that an overflowing list is filtered again
-LOWEST = float(np.finfo(np.float32).min)  # a threshold that excludes nothing
-INPUT = {"float32": "float", "float64": "double"}
-METRIC = {"l2": 0, "dot": 1, "cosine": 2}  # of rerank.cu
+KERNELS = ("prepare", "bound", "filter", "tighten", "rerank", "order")
+ROWS, COLUMNS, ALIGNED = 128, 256, 64  # of a block of filter.cu; scores between the starts of two rows
+# 640 MB of float16: an H100's cuBLAS did 680 TFLOP/s for 10,000 x 32,768 x 768, 608 for 8192 columns, 502 for 2048, and
+# 520 where scores were float32. Tiles that stay in its L2 are too small for launches from Python, 10 us each
+TILE_SCORES = 320 << 20
+QUERY_ROWS, LEAST_CAPACITY, LEAST_ROWS = 16384, 1024, 256
+KEPT_SHARE = 0.8  # of the free memory, that a gallery may keep
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Queries held at once, candidates that a list of one may hold, scores of a tile."""
+    """Queries held at once, candidates that a list of one may hold, gallery rows held at once, scores of a tile."""
 
     query_rows: int
     capacity: int
+    rows: int
     tile_scores: int
 
+    def groups(self, n):
+        """(start, stop) of the gallery rows that are on the device together."""
+        return [(start, min(start + self.rows, n)) for start in range(0, n, self.rows)]
 
-def plan(m, n, d, k, itemsize, max_bytes):
-    """The largest sizes that fit, or ValueError with the least `max_bytes` that would do."""
+
+def fitted(driver, max_bytes, attempt):
+    """attempt(bytes of the device), with half as many after it ran out of memory."""
+    room = min(max_bytes, driver.room())
+    while True:
+        try:
+            return attempt(room)
+        except driver.out_of_memory:
+            driver.release()
+            room //= 2
+
+
+def plan(m, n, d, k, itemsize, max_bytes, room, kept=False, masked=False):
+    """The largest sizes that fit into `room`, or ValueError with the least that would do."""
     capacity = min(n, max(LEAST_CAPACITY, 4 * k))
+    sizes = {"query_rows": max(1, min(m, QUERY_ROWS)), "rows": n, "tile_scores": TILE_SCORES}
+    least = {"query_rows": 1, "rows": n if kept else min(n, LEAST_ROWS), "tile_scores": 0}
 
-    def needed(query_rows, tile_scores):
-        gallery = n * (d * (2 + itemsize) + 64)
-        queries = query_rows * (d * (2 + itemsize) + 96 + 16 * capacity + 16 * k)
-        return gallery + queries + 5 * tile_scores  # scores, and a byte of their mask
+    def needed(query_rows, rows, tile_scores):
+        width = max(COLUMNS, min(tile_scores // query_rows, rows + COLUMNS))
+        gallery = 0 if kept else rows * row_bytes(d, itemsize) * (1 if rows == n else 2)
+        return {
+            "query_rows": query_rows * (row_bytes(d, itemsize) + 16 * capacity + 48 * k),
+            "rows": gallery + 16 * rows,
+            "tile_scores": query_rows * width * (3 if masked else 2),
+        }
 
-    query_rows = min(max(1, m), QUERY_ROWS)
-    while query_rows:
-        least = query_rows * capacity  # the first chunk fills the lists
-        for tile_scores in (max(least, min(TILE_SCORES, query_rows * n)), least):
-            if needed(query_rows, tile_scores) <= max_bytes:
-                return Plan(query_rows, capacity, tile_scores)
-        query_rows //= 2
-    raise ValueError(f"max_bytes must be at least {needed(1, capacity)} for d={d} and k={k}, got {max_bytes}")
+    while sum((parts := needed(**sizes)).values()) > room:
+        if sizes["tile_scores"] <= sizes["query_rows"] * COLUMNS:
+            parts["tile_scores"] = 0  # a narrower tile is none
+        halvable = [name for name in sizes if sizes[name] > least[name] and parts[name]]
+        if not halvable:
+            enough = sum(needed(**sizes).values())
+            if enough > max_bytes:
+                raise ValueError(f"max_bytes must be at least {enough} for d={d} and k={k}, got {max_bytes}")
+            raise ValueError(f"the device must have {enough} bytes free for d={d} and k={k}, got {room}")
+        name = max(halvable, key=parts.get)
+        sizes[name] = max(least[name], -(-sizes[name] // 2))
+    return Plan(capacity=capacity, **sizes)
 
 
-def measured(driver, rows):
-    """`Measured` of host rows (b, d), float32 or float64."""
-    xp, (m, d) = driver.xp, rows.shape
-    on_device = driver.array(rows)
-    code = xp.empty((m, d), xp.float16)
-    exponent, norms, square = xp.empty(m, xp.int32), [xp.empty(m, xp.float32) for _ in range(3)], xp.empty(m)
-    bad = xp.full(1, m, xp.int32)  # rows are checked where they are read
-    arguments = [on_device, np.int32(m), np.int32(d), code, exponent, *norms, square, bad]
-    driver.launch("prepare", -(-m * LANES // BLOCK), BLOCK, arguments, INPUT=INPUT[rows.dtype.name])
-    return Measured(on_device, code, exponent, *norms, square)
+@dataclass(frozen=True)
+class Queries:
+    """Some queries on the device, with their numbers among all."""
+
+    held: Any  # `Resident`
+    number: np.ndarray
+    bias: Any = None  # (m,) float64 on the device
+
+    def __len__(self):
+        return len(self.number)
+
+    def of(self, index, at):
+        """Some of them; `at` is the index on the device."""
+        return Queries(self.held.of(at), self.number[index], None if self.bias is None else self.bias[at])
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Scores of all queries of a block with `width` rows from place `first` on."""
+
+    first: int
+    width: int
+    score: Any  # (m, stride)
+    allowed: Any  # (m, width) uint8 on the device, or None
 
 
 class Search:
-    """One gallery on the device, searched by blocks of queries."""
+    """One search: its queries in blocks, its gallery in parts that the device holds, one where all of it fits."""
 
-    def __init__(self, driver, gallery, metric, filters, k, sizes):
-        self.driver, self.gallery, self.metric, self.filters, self.k, self.sizes = (
-            driver,
-            gallery,
-            metric,
-            filters,
-            k,
-            sizes,
-        )
-        self.unit = bounds.largest(driver.xp, gallery)
+    def __init__(self, driver, x, y, metric, filters, k, max_bytes, room, prepared=None):
+        self.driver, self.x, self.y, self.metric, self.filters, self.k = driver, x, y, metric, filters, k
+        began, d = time.perf_counter(), x.shape[1]
         mask = filters.mask
-        self.mask = mask if mask is not None and len(mask.shape) == 2 else None
-        allowed = None if mask is None or self.mask is not None else driver.array(np.asarray(mask[:], bool))
-        self.bias = None if filters.bias is None else driver.array(filters.bias[1])
-        self.columns = bounds.columns(driver.xp, gallery, metric.form, self.d, self.unit, self.bias, allowed)
+        self.pairwise = mask is not None and len(mask.shape) == 2
+        self.allowed = None if mask is None or self.pairwise else np.asarray(mask[:], bool)
+        kept = None
+        if prepared is not None and len(y) * row_bytes(d, y.dtype.itemsize) <= KEPT_SHARE * driver.room():
+            kept = prepared.of(f"cuda {driver.device} {metric.form}", self._whole)
+        widest = max(x.dtype.itemsize, y.dtype.itemsize)
+        self.sizes = plan(len(x), len(y), d, k, widest, max_bytes, room, kept is not None, self.pairwise)
+        self.groups, self.part = self.sizes.groups(len(y)), None
+        if len(self.groups) == 1:
+            self.part = Part(self, self._whole(y) if kept is None else kept, 0)
+            self.centre = self.part.held.centre
+        else:
+            self.centre = self._centre(y)
+        self.prepare_seconds = time.perf_counter() - began
 
-    @property
-    def d(self):
-        return self.gallery.code.shape[1]
+    def _centre(self, rows):
+        centre = space(self.metric, rows).centre
+        return None if centre is None else self.driver.array(centre)
 
-    def block(self, rows, start, tick=None):
-        """Answer for host rows that are the queries from `start` on: value, index, certified, candidates."""
-        driver, xp = self.driver, self.driver.xp
-        queries, m, n, capacity = measured(driver, rows), len(rows), len(self.gallery), self.sizes.capacity
-        stop = start + m
-        bias = None if self.filters.bias is None else driver.array(self.filters.bias[0][start:stop])
-        self.own, self.slack = bounds.rows(xp, queries, self.metric.form, self.d, self.unit, bias)
-        exclude = self.filters.exclude
-        self.exclude = None if exclude is None else driver.array(exclude[start:stop].astype(np.int32))
-        self.threshold = xp.full(m, LOWEST, xp.float32)
-        self.list, self.count = xp.empty((m, capacity), xp.uint64), xp.zeros(m, xp.int32)
-        self.lost, failed = xp.zeros(m, xp.int32), np.zeros(m, bool)
-        first = 0
-        while first < n:
-            last = min(n, first + self._chunk(first, m))
-            failed |= self._scan(queries, start, first, last, failed)
-            first = last
-            if tick is not None:
-                tick(last)
-        return *self._ranked(queries, bias, failed), failed
+    def _whole(self, rows):
+        """All rows of a gallery on the device."""
+        return self._held(rows, 0, len(rows), uploaded(self.driver, rows, 0, len(rows)), self._centre(rows))
 
-    def _chunk(self, seen, m):
-        """Gallery rows of the next chunk."""
-        free = self.sizes.capacity // 2
-        grown = max(seen * free // self.k, free) if seen else self.sizes.capacity
-        return max(1, min(grown, self.sizes.tile_scores // m))
+    def _held(self, rows, start, stop, on, centre, step=None):
+        """`Resident` of rows start to stop, which lie on the device."""
+        held = on_device(self.driver, on, self.metric.form, centre, step)
+        if rows.check_finite and (bad := held.bad()) is not None:
+            rows.block(start + bad, start + bad + 1)  # says which, and what is in it
+        return held
 
-    def _scan(self, queries, start, first, last, failed):
-        """One chunk; returns the queries whose lists overflow in the end."""
-        driver, xp, m = self.driver, self.driver.xp, len(queries)
-        score = xp.empty((m, last - first), xp.float32)
-        driver.gemm(queries.code, self.gallery.code[first:last], score)
-        allowed = None
-        if self.mask is not None:
-            allowed = driver.array(np.ascontiguousarray(self.mask[start : start + m, first:last], np.uint8))
-        reach = xp.where(driver.array(failed), xp.float32(xp.inf), self.threshold)
-        for _ in range(REDO):
-            self._keep(score, first, last, reach, allowed)
-            lost = driver.host(self.lost)
-            if not lost.any():
-                return lost > 0
-            reach = xp.where(self.lost > 0, self.threshold, xp.float32(xp.inf))
-        return lost > 0
+    def blocks(self):
+        """`Queries`, block by block."""
+        for start, stop in self.x.blocks(self.sizes.query_rows):
+            held = self._held(self.x, start, stop, uploaded(self.driver, self.x, start, stop), self.centre, step=1)
+            number, bias = np.arange(start, stop), self.filters.bias
+            yield Queries(held, number, None if bias is None else self.driver.array(bias[0][number]))
 
-    def _keep(self, score, first, last, reach, allowed):
-        driver, (m, width), capacity = self.driver, score.shape, np.int32(self.sizes.capacity)
-        driver.launch("filter", (-(-width // 128), -(-m // 64)), BLOCK, [
-            score, *map(np.int32, (m, width, 0, first)), self.own, self.columns[first:last], reach, self.exclude,
-            allowed, np.int64(width), self.list, self.count, capacity, None, None, None, None, np.int32(0),
-        ])  # fmt: skip
-        driver.launch("tighten", m, BLOCK, [
-            self.list, self.count, capacity, np.int32(self.k), self.own, self.columns, None, self.slack, self.threshold,
-            np.int32(first), self.lost,
-        ], TURNED=0)  # fmt: skip
+    def parts(self):
+        """(`Part`, ahead) of the gallery; `ahead()` begins to copy the next rows while the device works on these."""
+        if self.part is not None:
+            yield self.part, lambda: None
+            return
+        copies = _Copies(self)
+        for number, (start, stop) in enumerate(self.groups):
+            yield Part(self, self._held(self.y, start, stop, copies.of(number), self.centre), start), copies.ahead
+            copies.done(number)
 
-    def _ranked(self, queries, bias, failed):
-        driver, xp, m, gallery = self.driver, self.driver.xp, len(queries), self.gallery
-        capacity = np.int32(self.sizes.capacity)
-        value = xp.empty((m, self.sizes.capacity))
-        driver.launch("rerank", m, BLOCK, [
-            queries.rows, gallery.rows, np.int32(self.d), self.list, self.count, capacity, queries.square,
-            gallery.square, queries.exponent, gallery.exponent, bias, self.bias, value,
-        ], INPUT=INPUT[queries.rows.dtype.name], METRIC=METRIC[self.metric.form])  # fmt: skip
-        best, index, certified = xp.empty((m, self.k)), xp.empty((m, self.k), xp.int64), xp.empty(m, xp.uint8)
-        lost = driver.array(failed.astype(np.int32))
-        driver.launch("order", m, BLOCK, [
-            self.list, value, self.count, lost, capacity, np.int32(self.k), best, index, certified,
-        ])  # fmt: skip
-        return driver.host(best), driver.host(index), driver.host(self.count)
+
+class _Copies:
+    """Two buffers of gallery rows on the device, filled in turn."""
+
+    def __init__(self, search):
+        self.driver, self.y, self.groups = search.driver, search.y, search.groups
+        shape = search.sizes.rows, self.y.shape[1]
+        self.buffers = [self.driver.empty(shape, self.y.dtype) for _ in range(2)]
+        self.marks, self.filled = [None, None], []
+
+    def ahead(self):
+        number = len(self.filled)
+        if number < len(self.groups):
+            self.filled.append(
+                uploaded(self.driver, self.y, *self.groups[number], self.buffers[number % 2], self.marks[number % 2])
+            )
+
+    def of(self, number):
+        while len(self.filled) <= number:
+            self.ahead()
+        return self.filled[number]
+
+    def done(self, number):
+        self.marks[number % 2] = self.driver.mark()
+
+
+class Part:
+    """Rows of the gallery that are on the device, numbered from `start` on."""
+
+    def __init__(self, search, held, start):
+        self.search, self.driver, self.start = search, search.driver, start
+        self.held = held.straight() if search.pairwise else held
+        rows = slice(start, start + len(held))
+        bias, allowed = search.filters.bias, search.allowed
+        self.bias = None if bias is None else self.driver.array(bias[1][rows])
+        self.columns = self.held.columns(self.bias, None if allowed is None else self.driver.array(allowed[rows]))
+
+    def __len__(self):
+        return len(self.held)
+
+    def excluded(self, queries):
+        """(m,) int32 on the device: the place that a query must not be matched with, -1 for none; or None."""
+        exclude = self.search.filters.exclude
+        if exclude is None or self.search.pairwise:
+            return None
+        row = exclude[queries.number] - self.start
+        here = (row >= 0) & (row < len(self))
+        place = np.where(here, row, 0) * self.held.turn % len(self)
+        return self.driver.array(np.where(here, place, -1).astype(np.int32))
+
+    def tiles(self, queries, first, last):
+        """`Tile`s of queries with the rows at places first to last."""
+        driver, m, d = self.driver, len(queries), self.held.rows.shape[1]
+        most = max(COLUMNS, self.search.sizes.tile_scores // m // COLUMNS * COLUMNS)
+        scale = 2.0 ** -bounds.score_bits(d)
+        while first < last:
+            width = min(most, last - first)
+            score = driver.empty((m, -(-width // ALIGNED) * ALIGNED), np.float16)
+            driver.gemm(queries.held.code, self.held.code[first : first + width], score, scale)
+            yield Tile(first, width, score, self._allowed(queries, first, width))
+            first += width
+
+    def _allowed(self, queries, first, width):
+        if not self.search.pairwise:
+            return None
+        columns = np.arange(self.start + first, self.start + first + width)
+        return self.driver.array(self.search.filters.allowed(queries.number, columns).view(np.uint8))

@@ -4,27 +4,27 @@
 //         gathers), then one pass that moves what stays to the front
 // Shapes  list (owners, capacity) keys, count, threshold (owners,), all changed in place; own (owners,) float4 of the
 //         owners, partner (all,) float4; row_offset: of the partners, for TURNED 1; slack (owners,) float32: how far a
-//         canonical value may be from its key -> lost (owners,) int32: how many the list could not hold
-// Launch  256 threads, grid = owners; no dynamic shared memory
-// Cost    5 reads of the list, 16 gathered bytes each; independent of k
+//         canonical value may be from its key -> lost (owners,) int32: set where a list could not hold all
+// Launch  256 threads, grid = owners; 10 KiB of shared memory
+// Cost    5 reads of the list, 16 gathered bytes for the first of them; independent of k
 // Sum     bounds.cuh. TURNED 0: owners are rows; 1: owners are columns
 //
 // The k-th largest lower bound of any k partners is a floor for the k-th best key; ties at the floor stay. An owner whose
-// list overflowed gets its better threshold, and loses what came from partners at `redo_from` and behind, which the
-// caller filters again: nothing is then listed twice.
+// list overflowed is lost, which stays said; its threshold is a floor still, and the better one to begin again with.
 #include "bounds.cuh"
 #include "keys.cuh"
 #ifndef TURNED
 #define TURNED 0
 #endif
 constexpr unsigned WARP = 0xffffffffu;
-constexpr int THREADS = 256, DIGITS = 256, DIGIT_BITS = 8;
+constexpr int THREADS = 256, DIGITS = 256, DIGIT_BITS = 8, KNOWN = 2048;
 
 extern "C" __global__ void __launch_bounds__(256)
 tighten(unsigned long long* list, int* count, int capacity, int k, const float4* __restrict__ own,
         const float4* __restrict__ partner, const float* __restrict__ row_offset, const float* __restrict__ slack,
-        float* threshold, int redo_from, int* lost) {
+        float* threshold, int* lost) {
   __shared__ int histogram[DIGITS], warp_total[THREADS / 32];
+  __shared__ unsigned known[KNOWN];  // lower bounds of the front of the list
   __shared__ unsigned digit_found;
   __shared__ int rank_left;
   const int owner = blockIdx.x, t = threadIdx.x, lane = t % 32, warp = t / 32;
@@ -47,7 +47,9 @@ tighten(unsigned long long* list, int* count, int capacity, int k, const float4*
       histogram[t] = 0;
       __syncthreads();
       for (int slot = t; slot < size; slot += THREADS) {
-        const unsigned bits = low_bits(keys[slot]);
+        const bool again = shift < 32 - DIGIT_BITS && slot < KNOWN;  // a thread has the same slots each time
+        const unsigned bits = again ? known[slot] : low_bits(keys[slot]);
+        if (slot < KNOWN) known[slot] = bits;
         if ((unsigned long long)bits >> (shift + DIGIT_BITS) == prefix) atomicAdd(&histogram[bits >> shift & 0xff], 1);
       }
       __syncthreads();
@@ -62,13 +64,11 @@ tighten(unsigned long long* list, int* count, int capacity, int k, const float4*
     floor = fmaxf(floor, from_ordered(prefix) - slack[owner]);
   }
   __syncthreads();  // all have read count and threshold
-  const bool again = held > capacity;
   int kept = 0;
   for (int base = 0; base < size; base += THREADS) {
     const int slot = base + t;
     const unsigned long long key = slot < size ? keys[slot] : 0;
-    const bool redone = again && key_index(key) >= (unsigned)redo_from;
-    const bool stays = slot < size && !redone && !(key_upper(key) < floor);
+    const bool stays = slot < size && key_upper(key) >= floor;
     const unsigned votes = __ballot_sync(WARP, stays);
     if (lane == 0) warp_total[warp] = __popc(votes);
     __syncthreads();  // and all of this stretch has been read: what is written lies before its end
@@ -83,6 +83,6 @@ tighten(unsigned long long* list, int* count, int capacity, int k, const float4*
   if (t == 0) {
     threshold[owner] = floor;
     count[owner] = kept;
-    lost[owner] = max(0, held - capacity);
+    if (held > capacity) lost[owner] = 1;
   }
 }

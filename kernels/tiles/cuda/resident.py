@@ -1,0 +1,146 @@
+"""Rows on the device: as given, their fp16 codes, and what prepare.cu measured of them.
+
+Work    one launch of prepare.cu for all rows; a gallery's codes lie in the order of multiples of a step that is coprime
+        to their number and near its golden section, so that any stretch of them is a sample of all: rows sorted by
+        class or time meet a search as if they were shuffled
+Shapes  rows (n, d) float32 or float64 -> code (n, d) float16 and six vectors
+Cost    n (d (itemsize + 2) + 24) bytes of device memory
+Sum     square: canonical
+"""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from . import bounds
+
+BLOCK = 256  # threads
+LANES = 8  # threads of a row in prepare.cu
+SAFE_BITS = 400  # as bound.cu: exponents of rows that float32 can bound
+GOLDEN = (math.sqrt(5) - 1) / 2
+INPUT = {"float32": "float", "float64": "double"}
+FORM = {"l2": 0, "dot": 1, "cosine": 2}  # of bound.cu and rerank.cu
+READ_BYTES = 1 << 28  # of host rows at a time
+
+
+def row_bytes(d, itemsize):
+    """Of a row on the device, its bounds included."""
+    return d * (itemsize + 2) + 72
+
+
+def step_for(count):
+    """The step between rows whose codes are neighbours, coprime to their number."""
+    step = max(1, round(count * GOLDEN))
+    while math.gcd(step, count) != 1:
+        step += 1
+    return step
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Rows on a device. Code p is that of row p `step` modulo their number; all else goes by row."""
+
+    driver: Any
+    form: str
+    centre: Any  # (d,) float64 on the device, or None
+    step: int
+    rows: Any
+    code: Any
+    exponent: Any
+    norm: Any
+    code_norm: Any
+    rest: Any
+    square: Any
+    first_bad: Any
+    largest: Any
+
+    def __len__(self):
+        return len(self.exponent)
+
+    @property
+    def nbytes(self):
+        """What they take on the device."""
+        return len(self) * row_bytes(self.rows.shape[1], self.rows.dtype.itemsize)
+
+    @cached_property
+    def turn(self):
+        """The inverse of the step: row i has its code at i `turn`."""
+        return pow(self.step, -1, len(self)) if len(self) > 1 else 0
+
+    def bad(self):
+        """The first row that is not finite, or None."""
+        found = int(self.driver.host(self.first_bad)[0])
+        return found if found < len(self) else None
+
+    def straight(self):
+        """With codes in the order of rows."""
+        return self if self.step == 1 else on_device(self.driver, self.rows, self.form, self.centre, step=1)
+
+    def of(self, index):
+        """Some of the rows, in the order of `index`; for rows whose codes are in order."""
+        taken = {
+            name: getattr(self, name)[index]
+            for name in ("rows", "code", "exponent", "norm", "code_norm", "rest", "square")
+        }
+        return replace(self, **taken)
+
+    def extended(self, rows, start):
+        """With the rows from `start` on behind those already here."""
+        new = uploaded(self.driver, rows, start, len(rows))
+        return on_device(self.driver, self.driver.xp.concatenate([self.rows, new]), self.form, self.centre)
+
+    def kept(self, rows, kept):
+        """Without the rows where `kept` (n,) is False."""
+        left = self.rows[self.driver.array(np.flatnonzero(kept))]
+        return on_device(self.driver, left, self.form, self.centre)
+
+    def columns(self, bias=None, allowed=None):
+        """(n, 4) float32 of every row as one of a gallery, in the order of codes."""
+        made = self.driver.empty((len(self), 4), np.float32)
+        self._bound(1, made, self.largest, None, bias, allowed, [None] * 4)
+        return made
+
+    def bounded(self, gallery, bias=None, before=None, threshold=None):
+        """(own, slack, threshold, count, lost) of every row as a query; thresholds go on from those among `before`."""
+        driver, m = self.driver, len(self)
+        made, slack = driver.empty((m, 4), np.float32), driver.empty(m, np.float32)
+        threshold = driver.empty(m, np.float32) if threshold is None else threshold
+        count, lost = driver.empty(m, np.int32), driver.empty(m, np.int32)
+        self._bound(0, made, gallery.largest, before, bias, None, [slack, threshold, count, lost])
+        return made, slack, threshold, count, lost
+
+    def _bound(self, side, made, largest, before, bias, allowed, more):
+        d = self.rows.shape[1]
+        losses = np.float64(bounds.loss(d)), np.float64(2.0 ** bounds.score_bits(d))
+        self.driver.launch("bound", -(-len(self) // BLOCK), BLOCK, [
+            np.int32(len(self)), largest, before, *losses, np.int32(d), self.exponent, self.norm, self.code_norm,
+            self.rest, self.square, bias, allowed, np.uint32(self.step), made, *more,
+        ], FORM=FORM[self.form], SIDE=side)  # fmt: skip
+
+
+def on_device(driver, rows, form, centre=None, step=None):
+    """`Resident` of rows (n, d) on the device, float32 or float64."""
+    (n, d), empty = rows.shape, driver.empty
+    step = step_for(n) if step is None else step
+    code, exponent, square = empty((n, d), np.float16), empty(n, np.int32), empty(n, np.float64)
+    norms = [empty(n, np.float32) for _ in range(3)]
+    said = driver.array(np.array([n, -SAFE_BITS], np.int32))
+    made = Resident(driver, form, centre, step, rows, code, exponent, *norms, square, said[:1], said[1:])
+    driver.launch("prepare", -(-n * LANES // BLOCK), BLOCK, [
+        rows, np.int32(n), np.int32(d), centre, np.uint32(made.turn), code, exponent, *norms, square, said[:1],
+        said[1:],
+    ], INPUT=INPUT[rows.dtype.name])  # fmt: skip
+    return made
+
+
+def uploaded(driver, rows, start, stop, target=None, after=None):
+    """Host `Rows` start to stop, unchecked, on the device; `target` may be filled once the mark `after` has passed."""
+    made = driver.empty((stop - start, rows.shape[1]), rows.dtype) if target is None else target[: stop - start]
+    step = max(1, READ_BYTES // (rows.dtype.itemsize * rows.shape[1]))
+    for first in range(start, stop, step):
+        last = min(first + step, stop)
+        driver.put(made[first - start : last - start], rows.unchecked(first, last), after)
+    return made
