@@ -1,5 +1,6 @@
 """The driver on CuPy, as far as a machine without a GPU can tell: what is in the way, and what a launch hands over."""
 
+import ctypes
 import re
 import sys
 import types
@@ -22,19 +23,38 @@ def planted(monkeypatch, count):
             raise count
         return count
 
-    launched = []
+    compiled, launched = [], []
 
     def module(**keywords):
-        def function(name):
-            return lambda *given: launched.append((name, keywords, given))
+        compiled.append(keywords)
+        kernel = types.SimpleNamespace(ptr=len(compiled) - 1)
+        return types.SimpleNamespace(get_function=lambda name: types.SimpleNamespace(kernel=kernel))
 
-        return types.SimpleNamespace(get_function=function)
+    def launch(address, *sizes_stream_and_table):
+        *sizes, table, _ = sizes_stream_and_table
+        pointers = ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))
+        launched.append((compiled[address], sizes, pointers))
 
-    runtime = types.SimpleNamespace(getDeviceCount=devices, CUDARuntimeError=NoDriver)
-    cuda = types.SimpleNamespace(runtime=runtime, Device=lambda: types.SimpleNamespace(id=0))
-    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(cuda=cuda, RawModule=module))
-    drivers._function.cache_clear()
+    cuda = types.SimpleNamespace(
+        runtime=types.SimpleNamespace(getDeviceCount=devices, CUDARuntimeError=NoDriver),
+        driver=types.SimpleNamespace(launchKernel=launch),
+        Device=lambda: types.SimpleNamespace(id=0),
+        get_current_stream=lambda: types.SimpleNamespace(ptr=77),
+    )
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(cuda=cuda, RawModule=module, ndarray=Array))
+    drivers._launcher.cache_clear()
     return launched
+
+
+class Array:
+    """Stands for an array on the device."""
+
+    def __init__(self, address):
+        self.data = types.SimpleNamespace(ptr=address)
+
+
+def held(pointers, *kinds):
+    return [kind.from_address(pointers[number]).value for number, kind in enumerate(kinds)]
 
 
 @pytest.mark.parametrize(
@@ -53,14 +73,19 @@ def test_what_is_in_the_way(count, reason, monkeypatch):
 def test_a_launch_hands_over_text_macros_and_null_pointers(monkeypatch):
     launched = planted(monkeypatch, 1)
     driver = drivers.current()
-    driver.launch("rerank", 5, 64, [np.int32(3), None], INPUT="double", METRIC=2)
-    driver.launch("filter", (5, 2), 256, [])
-    (name, compiled, (grid, block, values)), (_, _, (wide, _, _)) = launched
-    assert (name, grid, block, wide) == ("rerank", (5, 1, 1), (64,), (5, 2, 1))
-    assert [(value.dtype.itemsize, int(value)) for value in values] == [(4, 3), (8, 0)]
+    arguments = [np.int32(-3), None, np.float64(0.1), Array(1 << 40), np.uint32(9), np.int64(-(1 << 40)), np.float32(2)]
+    driver.launch("rerank", 5, 64, arguments, METRIC=2, INPUT="double")
+    compiled, (*sizes, stream), pointers = launched[0]
+    kinds = ctypes.c_int, ctypes.c_uint64, ctypes.c_double, ctypes.c_uint64, ctypes.c_uint, ctypes.c_int64
+    assert held(pointers, *kinds, ctypes.c_float) == [-3, 0, 0.1, 1 << 40, 9, -(1 << 40), 2]
+    assert (sizes, stream) == ([5, 1, 1, 64, 1, 1, 0], 77)
     assert compiled["options"] == ("-std=c++17", "-fmad=false", "-DINPUT=double", "-DMETRIC=2")
     assert re.search(r"\brerank\(const INPUT\*", compiled["code"])
-    drivers._function.cache_clear()
+    driver.launch("rerank", (5, 2), 64, [np.int32(0), Array(8), *arguments[2:]], METRIC=2, INPUT="double")
+    assert launched[1][0] is compiled
+    assert launched[1][1][:3] == [5, 2, 1]
+    assert held(launched[1][2], *kinds)[:2] == [0, 8]
+    drivers._launcher.cache_clear()
 
 
 def test_a_replacement_ends_with_its_context(monkeypatch):

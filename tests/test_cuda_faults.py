@@ -31,14 +31,16 @@ FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands i
         ordered, "order", "mine, index);\n      __syncthreads();\n", "mine, index);\n", "RACE: shared",
     ),
     "count of a row without an atomic": (
-        filtered, "filter", "int place = atomicAdd(&count[r], __popc(kept));",
-        "int place = count[r]; count[r] += __popc(kept);", "RACE: argument 13",
+        filtered, "filter", "place = atomicAdd(&count[r], 1)", "place = count[r]++", "RACE: argument 13",
     ),
     "pairs at the threshold dropped": (
-        filtered, "filter", "may && upper[t] >= reach", "may && upper[t] > reach", "Arrays are not equal",
+        filtered, "filter", "if (upper >= goal)", "if (upper > goal)", "Arrays are not equal",
     ),
-    "rows of a block's end looked at twice": (
-        kept, "filter", "WARP, here && best >= reach", "WARP, best >= reach", "Arrays are not equal",
+    "a first look that is narrower than the bound": (
+        filtered, "filter", "wide = fmaxf(wide, y.z)", "wide = y.z", "Arrays are not equal",
+    ),
+    "rows of a tile read before they are there": (
+        kept, "filter", "  __syncthreads();\n", "", "RACE: shared",
     ),
     "the rounding of scores forgotten": (
         bounded, "bound", "* scale * ROOM;", "* scale * 0;", "assert",

@@ -49,7 +49,8 @@ def normal(m, n, d, dtype=np.float32):
 
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "dot", "cosine"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_bits_are_those_of_numpy(metric, dtype, emulated):
+def test_the_bits_are_those_of_numpy(metric, dtype, emulated, monkeypatch):
+    monkeypatch.setattr(search, "CAPACITY_OF_FEW", 512)
     x, y = normal(9, 1500, 24, dtype)
     driver = emulated(hostile=bounds.accumulation(24) / 2)
     stats = same(x, y, 7, metric)
@@ -62,7 +63,7 @@ def test_the_bits_are_those_of_numpy(metric, dtype, emulated):
 @pytest.fixture
 def short_lists(monkeypatch):
     """Lists so short that small inputs take many chunks, overflow and are repaired."""
-    monkeypatch.setattr(search, "LEAST_CAPACITY", 8)
+    monkeypatch.setattr(search, "CAPACITY_OF_FEW", 8)
 
 
 METRICS = ["euclidean", "dot", "cosine"]

@@ -15,7 +15,8 @@ from ..tiles import filters as searches
 from ..tiles import metrics
 from ..tiles import plan as host
 from ..tiles.cuda import driver as drivers
-from ..tiles.cuda.best import Found, Lists, best
+from ..tiles.cuda.best import Found, Lists, best, onward
+from ..tiles.cuda.resident import refused
 from ..tiles.cuda.search import Search, fitted
 from . import cpu_numpy
 
@@ -41,18 +42,26 @@ def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tic
     def searched(room):
         search = Search(driver, x, y, metric, filters, k, max_bytes, room, prepared)
         stats = searches.Stats(np.zeros(len(x), np.int64), np.zeros(len(x), bool), "float16", search.prepare_seconds)
-        for queries in search.blocks():
+
+        def block(queries):
             found, rows = Found(), slice(queries.number[0], queries.number[-1] + 1)
             for part, ahead in search.parts():
                 lists = Lists(part, queries, found)
                 ahead()
-                found, candidates, failed = best(lists, found)
-                stats.candidates[rows] += candidates
+                yield
+                answer, failed = best(lists, found)
+                stats.candidates[rows] += answer["count"]
                 stats.widened[rows] |= failed
                 if tick is not None:
                     tick(rows.start * len(y) + len(queries) * (part.start + len(part)), len(x) * len(y))
-            value, indices[rows] = driver.host(found.value), driver.host(found.index)
-            distances[rows] = metrics.returned(metric, value, distances.dtype, biased)
+                if part is not search.part:
+                    found = onward(lists, answer, found)
+            refused(x, rows.start, rows.stop, answer["said"][0])
+            search.done(queries)
+            indices[rows] = answer["index"]
+            distances[rows] = metrics.returned(metric, answer["value"], distances.dtype, biased)
+
+        search.run(block)
         return stats
 
     stats = fitted(driver, max_bytes, searched)

@@ -30,6 +30,9 @@ class Emulated:
         made.view(np.uint8).fill(0xFF)  # NaN, and whatever else nobody should read
         return made
 
+    def view(self, block, at, shape, dtype):
+        return block[at : at + int(np.prod(shape)) * dtype.itemsize].view(dtype).reshape(shape)
+
     def array(self, host):
         return np.array(host, order="C")
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from .resident import BLOCK, FORM, INPUT
 from .search import COLUMNS, ROWS
+from .workspace import Workspace
 
 REDO = 4  # sweeps of a query whose list overflows
 
@@ -38,10 +39,10 @@ class Lists:
 
     def __init__(self, part, queries, found):
         self.part, self.queries, self.driver, search = part, queries, part.driver, part.search
-        self.capacity, self.k, self.metric = search.sizes.capacity, search.k, search.metric
-        self.keys = self.driver.empty((len(queries), self.capacity), np.uint64)
+        self.capacity, self.k, self.metric, self.make = search.sizes.capacity, search.k, search.metric, queries.make
+        self.keys = self.make("keys", (len(queries), self.capacity), np.uint64)
         self.own, self.slack, self.threshold, self.count, self.lost = queries.held.bounded(
-            part.held, queries.bias, found.unit, found.threshold
+            part.held, self.make, queries.bias, found.unit, found.threshold
         )
         self._sweep(found.seen)
 
@@ -49,7 +50,8 @@ class Lists:
         at, n, exclude = 0, len(self.part), self.part.excluded(self.queries)
         while at < n:
             free = self.capacity - 2 * self.k
-            stop = min(n, at + (max(1, seen * free // (2 * self.k)) if seen else self.capacity))
+            step = max(1, seen * free // (2 * self.k)) if seen else self.capacity
+            stop = min(n, at + (step if step < COLUMNS else step // COLUMNS * COLUMNS))
             for tile in self.part.tiles(self.queries, at, stop):
                 self._filter(tile, exclude)
             self.driver.launch("tighten", len(self.queries), BLOCK, [
@@ -67,11 +69,11 @@ class Lists:
         ])  # fmt: skip
 
     def ranked(self, found):
-        """(value, index) of the k best of these and those found before."""
-        driver, m, part, empty = self.driver, len(self.queries), self.part, self.driver.empty
+        """Order the k best of these and those found before; what they are is in the workspace."""
+        driver, m, part, make = self.driver, len(self.queries), self.part, self.make
         queries, gallery, capacity = self.queries.held, part.held, np.int32(self.capacity)
         order = np.uint32(gallery.step), np.uint32(len(part))
-        value, best, index = empty(self.keys.shape), empty((m, self.k)), empty((m, self.k), np.int64)
+        value = make("values", self.keys.shape, np.float64)
         driver.launch("rerank", m, BLOCK, [
             queries.rows, gallery.rows, np.int32(queries.rows.shape[1]), *order, self.keys, self.count, capacity,
             queries.square, gallery.square, queries.exponent, gallery.exponent, self.queries.bias, part.bias, value,
@@ -79,29 +81,39 @@ class Lists:
            METRIC=FORM[self.metric.form])  # fmt: skip
         driver.launch("order", m, BLOCK, [
             self.keys, value, self.count, capacity, *order, np.int64(part.start), found.value, found.index,
-            np.int32(self.k), best, index,
+            np.int32(self.k), make("value", (m, self.k), np.float64), make("index", (m, self.k), np.int64),
         ])  # fmt: skip
-        return best, index
 
 
 def best(lists, found):
-    """(`Found`, candidates (m,), failed (m,)) of queries, from their lists and what was found before.
+    """(answer, failed (m,)) of queries, from their lists and what was found before; `found` goes on from there.
 
-    Waits for the device: queries whose lists overflowed are swept again; what no list could hold has failed.
+    Waits for the device: queries whose lists overflowed are swept again; what no list could hold has failed. The answer
+    is that of `Workspace`: value, index, count.
     """
-    part, driver, threshold = lists.part, lists.driver, lists.threshold
-    value, index = lists.ranked(found)
-    count, lost = driver.host(lists.count).astype(np.int64), np.flatnonzero(driver.host(lists.lost))
+    part, driver, search = lists.part, lists.driver, lists.part.search
+    lists.ranked(found)
+    answer = lists.make.answer()
+    lost, threshold = np.flatnonzero(answer["lost"]), lists.threshold
     for _ in range(REDO):
         if not len(lost):
             break
-        at = driver.array(lost)
+        at, make = driver.array(lost), Workspace(driver, len(lost), search.k)
         before = Found(threshold=threshold[at], unit=part.held.largest, seen=len(part))
-        again = Lists(part, lists.queries.of(lost, at), before)
-        value[at], index[at] = again.ranked(found.of(at))
-        threshold[at] = again.threshold
-        count[lost] += driver.host(again.count)
-        lost = lost[np.flatnonzero(driver.host(again.lost))]
-    failed = np.zeros(len(count), bool)
+        again = Lists(part, lists.queries.of(lost, at, make), before)
+        again.ranked(found.of(at))
+        redone, threshold[at] = make.answer(), again.threshold
+        for name in ("value", "index"):
+            answer[name][lost] = redone[name]
+        answer["count"][lost] += redone["count"]
+        lost = lost[np.flatnonzero(redone["lost"])]
+    failed = np.zeros(len(lists.queries), bool)
     failed[lost] = True
-    return Found(value, index, threshold, part.held.largest, found.seen + len(part)), count, failed
+    return answer, failed
+
+
+def onward(lists, answer, found):
+    """`Found` for the next part."""
+    driver, part = lists.driver, lists.part
+    best = driver.array(answer["value"]), driver.array(answer["index"])
+    return Found(*best, lists.threshold, part.held.largest, found.seen + len(part))

@@ -1,13 +1,13 @@
 // filter.cu - the pairs of a score tile whose upper bound reaches the threshold of their row, their column, or both.
 //
-// Work    a block takes ROWS x COLUMNS scores; a lane keeps what it needs of its 8 neighbouring columns in registers,
-//         warps go down the rows, two at a time. A score costs 5 operations in float32 and a maximum; a warp whose
-//         maximum reaches a threshold looks again, and a lane reserves its places in a list by one atomic
+// Work    a block takes ROWS x COLUMNS scores; what it needs of its rows lies in shared memory, what a lane needs to look
+//         at its 8 neighbouring columns in registers. A first look takes the widest margin of the 8: 4 operations in
+//         float32 and a maximum a score; only where that reaches a threshold are the pairs' own bounds computed
 // Shapes  score (rows, stride) SCORE, C order, 16-byte aligned, stride a multiple of 8; of the tile's rows: row (rows,)
 //         float4, threshold, exclude (rows,) a place; of its columns: column (columns,) float4; allowed
 //         (rows, allowed_stride) bytes -> list (rows, capacity) keys, count (rows,). BOTH 1: row_offset (rows,),
 //         column_threshold (columns,) -> column_list (columns, column_capacity), column_count (columns,) as well
-// Launch  256 threads, grid = (ceil(columns / 256), ceil(rows / 128)); no shared memory. Null: no exclude, no mask
+// Launch  256 threads, grid = (ceil(columns / 256), ceil(rows / 128)); 3 KiB of shared memory. Null: no exclude, no mask
 // Cost    the bytes of the scores, once; 8 bytes a pair kept. An H100 read 2.0 TB/s of fp16 scores with 128 rows a
 //         block, 1.75 with 64, 1.35 with 32
 // Sum     bounds.cuh. A count above its capacity says how many there were: that many less the capacity are lost
@@ -18,96 +18,102 @@
 #ifndef BOTH
 #define BOTH 0
 #endif
-constexpr unsigned WARP = 0xffffffffu;
-constexpr int ROWS = 128, EACH = 8, COLUMNS = 32 * EACH, TOGETHER = 2;
+constexpr int ROWS = 128, EACH = 8, COLUMNS = 32 * EACH, TOGETHER = 2, PARTS = sizeof(SCORE) / 2;
 
-__device__ __forceinline__ void load(const float16* from, float (&to)[EACH]) {
-  const Words words = *reinterpret_cast<const Words*>(from);
-  for (int t = 0; t < EACH; t += 2) widen_pair(words.word[t / 2], to[t], to[t + 1]);
-}
-__device__ __forceinline__ void load(const float* from, float (&to)[EACH]) {
-  for (int half = 0; half < EACH; half += 4) {
-    const Words words = *reinterpret_cast<const Words*>(from + half);
-    for (int t = 0; t < 4; t++) to[half + t] = __uint_as_float(words.word[t]);
-  }
+struct Eight { Words part[PARTS]; };  // neighbouring scores, as they are loaded
+
+__device__ __forceinline__ float score_of(const Eight& held, int t) {
+  const unsigned word = held.part[t * PARTS / EACH].word[t * PARTS / 2 % 4];
+  if constexpr (sizeof(SCORE) == 4) return __uint_as_float(word);
+  float low, high;
+  widen_pair(word, low, high);
+  return t & 1 ? high : low;
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+__device__ __forceinline__ float float_of(float16 v) {
+  float low, high;
+  widen_pair(v.bits, low, high);
+  return low;
+}
+__device__ __forceinline__ float float_of(float v) { return v; }
+
+extern "C" __global__ void __launch_bounds__(256, 4)
 filter(const SCORE* __restrict__ score, int rows, int columns, int stride, int first_row, int first_column,
        const float4* __restrict__ row, const float4* __restrict__ column, const float* __restrict__ threshold,
        const int* __restrict__ exclude, const unsigned char* __restrict__ allowed, long long allowed_stride,
        unsigned long long* __restrict__ list, int* count, int capacity,
        const float* __restrict__ row_offset, const float* __restrict__ column_threshold,
        unsigned long long* __restrict__ column_list, int* column_count, int column_capacity) {
+  __shared__ float4 own[ROWS];
+  __shared__ float reach[ROWS];
+#if BOTH
+  __shared__ float offset[ROWS];
+#endif
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, warps = blockDim.x / 32;
-  const int left = blockIdx.x * COLUMNS + lane * EACH;
-  float4 y[EACH];
+  const int left = blockIdx.x * COLUMNS + lane * EACH, top = blockIdx.y * ROWS, size = min(rows - top, ROWS);
+  for (int r = threadIdx.x; r < size; r += blockDim.x) {
+    own[r] = row[top + r], reach[r] = threshold[top + r];
+#if BOTH
+    offset[r] = row_offset[top + r];
+#endif
+  }
+  float a[EACH], raised[EACH], n = 0, wide = 0;  // n and r of the columns, the largest
 #if BOTH
   float least[EACH];
 #endif
 #pragma unroll
   for (int t = 0; t < EACH; t++) {
     const bool here = left + t < columns;
-    y[t] = here ? column[left + t] : float4{0, 0, 0, -INFINITE};
+    const float4 y = here ? column[left + t] : float4{0, 0, 0, -INFINITE};
+    a[t] = y.x, raised[t] = y.w, n = fmaxf(n, y.y), wide = fmaxf(wide, y.z);
 #if BOTH
     least[t] = here ? column_threshold[left + t] : INFINITE;
 #endif
   }
-  const int stop = min(rows, (int)(blockIdx.y + 1) * ROWS);
-  for (int top = blockIdx.y * ROWS + warp * TOGETHER; top < stop; top += warps * TOGETHER) {
-    float held[TOGETHER][EACH];
+  __syncthreads();
+  for (int first = warp * TOGETHER; first < size; first += warps * TOGETHER) {
+    Eight held[TOGETHER];
 #pragma unroll
-    for (int u = 0; u < TOGETHER; u++)  // loads of both rows are under way before either is looked at
-      if (top + u < stop && left < columns) load(score + (long long)(top + u) * stride + left, held[u]);
-      else for (int t = 0; t < EACH; t++) held[u][t] = 0;
+    for (int u = 0; u < TOGETHER; u++) {  // all loads are under way before the first row is looked at
+      const bool here = first + u < size && left < columns;
+      const Eight* from = reinterpret_cast<const Eight*>(score + (long long)(top + first + u) * stride + left);
+      held[u] = here ? *from : Eight{};
+    }
 #pragma unroll
     for (int u = 0; u < TOGETHER; u++) {
-      const int r = min(top + u, stop - 1);
-      const bool here = top + u < stop;
-      const float4 x = row[r];
-      const float reach = threshold[r];
-      float upper[EACH], best = -INFINITE;
-#if BOTH
-      const float offset = row_offset[r];
+      if (first + u >= size) break;
+      const float4 x = own[first + u];
+      const float goal = reach[first + u], margin = __fmaf_rn(x.x, n, __fmul_rn(x.y, wide));
+      float best = -INFINITE;
       bool reached = false;
-#endif
 #pragma unroll
-      for (int t = 0; t < EACH; t++) {
-        upper[t] = upper_bound(held[u][t], x, y[t]);
-        best = fmaxf(best, upper[t]);
+      for (int t = 0; t < EACH; t++) {  // as upper_bound, and nowhere below it: roundings are monotone
+        const float v = score_of(held[u], t);
+        const float upper = __fmaf_rn(__fmaf_rn(fabsf(v), ROUNDED, v), a[t], __fmaf_rn(raised[t], x.z, margin));
+        best = fmaxf(best, upper);
 #if BOTH
-        reached |= here && turned(upper[t], x, offset) >= least[t];
+        reached |= turned(upper, x, offset[first + u]) >= least[t];
 #endif
       }
+      if (!(reached || best >= goal)) continue;
+      const int r = top + first + u, out = exclude ? exclude[r] - first_column : -1;
+#pragma unroll 1
+      for (int c = left; c < min(left + EACH, columns); c++) {
+        if (c == out || (allowed && !allowed[r * allowed_stride + c])) continue;
+        const float upper = upper_bound(float_of(score[(long long)r * stride + c]), x, column[c]);
+        if (upper >= goal) {
+          const int place = atomicAdd(&count[r], 1);
+          if (place < capacity) list[(long long)r * capacity + place] = make_key(upper, first_column + c);
+        }
 #if BOTH
-      if (!__any_sync(WARP, reached || (here && best >= reach))) continue;
-#else
-      if (!__any_sync(WARP, here && best >= reach)) continue;
-#endif
-      const int out = exclude && here ? exclude[r] - first_column : -1;
-      unsigned kept = 0;
-#pragma unroll
-      for (int t = 0; t < EACH; t++) {
-        const int c = left + t;
-        const bool may = c < columns && c != out && (!allowed || allowed[r * allowed_stride + c]);
-        kept |= (unsigned)(may && upper[t] >= reach) << t;
-#if BOTH
-        const float value = turned(upper[t], x, offset);
-        if (may && value >= least[t]) {
+        const float value = turned(upper, x, offset[first + u]);
+        if (value >= column_threshold[c]) {
           const int place = atomicAdd(&column_count[c], 1);
           if (place < column_capacity)
             column_list[(long long)c * column_capacity + place] = make_key(value, first_row + r);
         }
 #endif
       }
-      if (!kept) continue;
-      int place = atomicAdd(&count[r], __popc(kept));
-#pragma unroll
-      for (int t = 0; t < EACH; t++)
-        if (kept >> t & 1) {
-          if (place < capacity) list[(long long)r * capacity + place] = make_key(upper[t], first_column + left + t);
-          place++;
-        }
     }
   }
 }

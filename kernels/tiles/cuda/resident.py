@@ -9,13 +9,14 @@ Sum     square: canonical
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from . import bounds
+from .workspace import Spare
 
 BLOCK = 256  # threads
 LANES = 8  # threads of a row in prepare.cu
@@ -56,6 +57,7 @@ class Resident:
     square: Any
     first_bad: Any
     largest: Any
+    spare: Spare = field(default_factory=Spare, compare=False)  # workspaces of searches among these rows
 
     def __len__(self):
         return len(self.exponent)
@@ -69,11 +71,6 @@ class Resident:
     def turn(self):
         """The inverse of the step: row i has its code at i `turn`."""
         return pow(self.step, -1, len(self)) if len(self) > 1 else 0
-
-    def bad(self):
-        """The first row that is not finite, or None."""
-        found = int(self.driver.host(self.first_bad)[0])
-        return found if found < len(self) else None
 
     def straight(self):
         """With codes in the order of rows."""
@@ -97,18 +94,23 @@ class Resident:
         left = self.rows[self.driver.array(np.flatnonzero(kept))]
         return on_device(self.driver, left, self.form, self.centre)
 
+    @cached_property
+    def plain(self):
+        """`columns` without bias or mask."""
+        return self.columns()
+
     def columns(self, bias=None, allowed=None):
         """(n, 4) float32 of every row as one of a gallery, in the order of codes."""
         made = self.driver.empty((len(self), 4), np.float32)
         self._bound(1, made, self.largest, None, bias, allowed, [None] * 4)
         return made
 
-    def bounded(self, gallery, bias=None, before=None, threshold=None):
+    def bounded(self, gallery, make, bias=None, before=None, threshold=None):
         """(own, slack, threshold, count, lost) of every row as a query; thresholds go on from those among `before`."""
-        driver, m = self.driver, len(self)
-        made, slack = driver.empty((m, 4), np.float32), driver.empty(m, np.float32)
-        threshold = driver.empty(m, np.float32) if threshold is None else threshold
-        count, lost = driver.empty(m, np.int32), driver.empty(m, np.int32)
+        m = len(self)
+        made, slack = make("own", (m, 4), np.float32), make("slack", (m,), np.float32)
+        threshold = make("threshold", (m,), np.float32) if threshold is None else threshold
+        count, lost = make("count", (m,), np.int32), make("lost", (m,), np.int32)
         self._bound(0, made, gallery.largest, before, bias, None, [slack, threshold, count, lost])
         return made, slack, threshold, count, lost
 
@@ -121,13 +123,16 @@ class Resident:
         ], FORM=FORM[self.form], SIDE=side)  # fmt: skip
 
 
-def on_device(driver, rows, form, centre=None, step=None):
-    """`Resident` of rows (n, d) on the device, float32 or float64."""
-    (n, d), empty = rows.shape, driver.empty
+def on_device(driver, rows, form, centre=None, step=None, make=None):
+    """`Resident` of rows (n, d) on the device, float32 or float64; `make` is the `Workspace` of queries."""
+    (n, d), kept = rows.shape, make is not None
+    make = make or (lambda name, shape, dtype: driver.empty(shape, dtype))
     step = step_for(n) if step is None else step
-    code, exponent, square = empty((n, d), np.float16), empty(n, np.int32), empty(n, np.float64)
-    norms = [empty(n, np.float32) for _ in range(3)]
-    said = driver.array(np.array([n, -SAFE_BITS], np.int32))
+    code, exponent = make("code", (n, d), np.float16), make("exponent", (n,), np.int32)
+    norms = [make(name, (n,), np.float32) for name in ("norm", "code_norm", "rest")]
+    square, said = make("square", (n,), np.float64), make("said", (2,), np.int32)
+    if not (kept and make.ready):  # of a workspace that was used before nothing was bad
+        driver.put(said, np.array([n, -SAFE_BITS], np.int32))
     made = Resident(driver, form, centre, step, rows, code, exponent, *norms, square, said[:1], said[1:])
     driver.launch("prepare", -(-n * LANES // BLOCK), BLOCK, [
         rows, np.int32(n), np.int32(d), centre, np.uint32(made.turn), code, exponent, *norms, square, said[:1],
@@ -144,3 +149,10 @@ def uploaded(driver, rows, start, stop, target=None, after=None):
         last = min(first + step, stop)
         driver.put(made[first - start : last - start], rows.unchecked(first, last), after)
     return made
+
+
+def refused(rows, start, stop, first_bad):
+    """Raise what `Rows` say of the first of start to stop that is not finite, where they are to be checked."""
+    bad = start + int(first_bad)
+    if rows.check_finite and bad < stop:
+        rows.block(bad, bad + 1)

@@ -14,14 +14,16 @@ import numpy as np
 
 from ..encode import space
 from . import bounds
-from .resident import on_device, row_bytes, uploaded
+from .resident import on_device, refused, row_bytes, uploaded
+from .workspace import Spare
 
 KERNELS = ("prepare", "bound", "filter", "tighten", "rerank", "order")
 ROWS, COLUMNS, ALIGNED = 128, 256, 64  # of a block of filter.cu; scores between the starts of two rows
 # 640 MB of float16: an H100's cuBLAS did 680 TFLOP/s for 10,000 x 32,768 x 768, 608 for 8192 columns, 502 for 2048, and
 # 520 where scores were float32. Tiles that stay in its L2 are too small for launches from Python, 10 us each
 TILE_SCORES = 320 << 20
-QUERY_ROWS, LEAST_CAPACITY, LEAST_ROWS = 16384, 1024, 256
+QUERY_ROWS, LEAST_ROWS = 8192, 256
+FEW, LEAST_CAPACITY, CAPACITY_OF_FEW = 256, 1024, 4096  # few queries can hold more: launches outweigh what that costs
 KEPT_SHARE = 0.8  # of the free memory, that a gallery may keep
 
 
@@ -52,15 +54,15 @@ def fitted(driver, max_bytes, attempt):
 
 def plan(m, n, d, k, itemsize, max_bytes, room, kept=False, masked=False):
     """The largest sizes that fit into `room`, or ValueError with the least that would do."""
-    capacity = min(n, max(LEAST_CAPACITY, 4 * k))
-    sizes = {"query_rows": max(1, min(m, QUERY_ROWS)), "rows": n, "tile_scores": TILE_SCORES}
+    capacity = min(n, max(LEAST_CAPACITY if m > FEW else CAPACITY_OF_FEW, 4 * k))
+    sizes = {"query_rows": -(-max(1, m) // -(-max(1, m) // QUERY_ROWS)), "rows": n, "tile_scores": TILE_SCORES}
     least = {"query_rows": 1, "rows": n if kept else min(n, LEAST_ROWS), "tile_scores": 0}
 
     def needed(query_rows, rows, tile_scores):
         width = max(COLUMNS, min(tile_scores // query_rows, rows + COLUMNS))
         gallery = 0 if kept else rows * row_bytes(d, itemsize) * (1 if rows == n else 2)
         return {
-            "query_rows": query_rows * (row_bytes(d, itemsize) + 16 * capacity + 48 * k),
+            "query_rows": min(2, -(-m // query_rows)) * query_rows * (row_bytes(d, itemsize) + 16 * capacity + 48 * k),
             "rows": gallery + 16 * rows,
             "tile_scores": query_rows * width * (3 if masked else 2),
         }
@@ -85,14 +87,15 @@ class Queries:
 
     held: Any  # `Resident`
     number: np.ndarray
+    make: Any  # their `Workspace`
     bias: Any = None  # (m,) float64 on the device
 
     def __len__(self):
         return len(self.number)
 
-    def of(self, index, at):
+    def of(self, index, at, make):
         """Some of them; `at` is the index on the device."""
-        return Queries(self.held.of(at), self.number[index], None if self.bias is None else self.bias[at])
+        return Queries(self.held.of(at), self.number[index], make, None if self.bias is None else self.bias[at])
 
 
 @dataclass(frozen=True)
@@ -115,16 +118,17 @@ class Search:
         self.pairwise = mask is not None and len(mask.shape) == 2
         self.allowed = None if mask is None or self.pairwise else np.asarray(mask[:], bool)
         kept = None
-        if prepared is not None and len(y) * row_bytes(d, y.dtype.itemsize) <= KEPT_SHARE * driver.room():
+        if prepared is not None and len(y) * row_bytes(d, y.dtype.itemsize) <= KEPT_SHARE * room:
             kept = prepared.of(f"cuda {driver.device} {metric.form}", self._whole)
         widest = max(x.dtype.itemsize, y.dtype.itemsize)
         self.sizes = plan(len(x), len(y), d, k, widest, max_bytes, room, kept is not None, self.pairwise)
         self.groups, self.part = self.sizes.groups(len(y)), None
         if len(self.groups) == 1:
-            self.part = Part(self, self._whole(y) if kept is None else kept, 0)
+            self.part = Part(self, self._whole(y) if kept is None else kept, 0)  # it stays for all blocks
             self.centre = self.part.held.centre
         else:
             self.centre = self._centre(y)
+        self.spare = Spare() if self.part is None else self.part.held.spare
         self.prepare_seconds = time.perf_counter() - began
 
     def _centre(self, rows):
@@ -133,21 +137,42 @@ class Search:
 
     def _whole(self, rows):
         """All rows of a gallery on the device."""
-        return self._held(rows, 0, len(rows), uploaded(self.driver, rows, 0, len(rows)), self._centre(rows))
+        return self._held(rows, 0, uploaded(self.driver, rows, 0, len(rows)), self._centre(rows))
 
-    def _held(self, rows, start, stop, on, centre, step=None):
-        """`Resident` of rows start to stop, which lie on the device."""
-        held = on_device(self.driver, on, self.metric.form, centre, step)
-        if rows.check_finite and (bad := held.bad()) is not None:
-            rows.block(start + bad, start + bad + 1)  # says which, and what is in it
+    def _held(self, rows, start, on, centre):
+        """`Resident` of rows from `start` on, which lie on the device."""
+        held = on_device(self.driver, on, self.metric.form, centre)
+        if rows.check_finite:
+            refused(rows, start, start + len(held), self.driver.host(held.first_bad)[0])
         return held
 
     def blocks(self):
         """`Queries`, block by block."""
         for start, stop in self.x.blocks(self.sizes.query_rows):
-            held = self._held(self.x, start, stop, uploaded(self.driver, self.x, start, stop), self.centre, step=1)
+            make = self.spare.taken(self.driver, stop - start, self.k)
+            target = make("rows", (stop - start, self.x.shape[1]), self.x.dtype)
+            rows = uploaded(self.driver, self.x, start, stop, target)
+            held = on_device(self.driver, rows, self.metric.form, self.centre, 1, make)
             number, bias = np.arange(start, stop), self.filters.bias
-            yield Queries(held, number, None if bias is None else self.driver.array(bias[0][number]))
+            yield Queries(held, number, make, None if bias is None else self.driver.array(bias[0][number]))
+
+    def done(self, queries):
+        """Nothing on the device works on these queries any more, and all of them were finite or need not be."""
+        self.spare.back(queries.make, len(queries), self.k)
+
+    def run(self, block):
+        """Call block(queries) for all: what it does after its first `yield` waits until the next block is under way."""
+        before = iter(())
+        for queries in self.blocks():
+            work = block(queries)
+            next(work)
+            if self.part is None:  # parts that come and go hold one block at a time
+                before, work = work, iter(())
+            for _ in before:
+                pass
+            before = work
+        for _ in before:
+            pass
 
     def parts(self):
         """(`Part`, ahead) of the gallery; `ahead()` begins to copy the next rows while the device works on these."""
@@ -155,8 +180,8 @@ class Search:
             yield self.part, lambda: None
             return
         copies = _Copies(self)
-        for number, (start, stop) in enumerate(self.groups):
-            yield Part(self, self._held(self.y, start, stop, copies.of(number), self.centre), start), copies.ahead
+        for number, (start, _) in enumerate(self.groups):
+            yield Part(self, self._held(self.y, start, copies.of(number), self.centre), start), copies.ahead
             copies.done(number)
 
 
@@ -194,7 +219,9 @@ class Part:
         rows = slice(start, start + len(held))
         bias, allowed = search.filters.bias, search.allowed
         self.bias = None if bias is None else self.driver.array(bias[1][rows])
-        self.columns = self.held.columns(self.bias, None if allowed is None else self.driver.array(allowed[rows]))
+        self.columns = self.held.plain
+        if bias is not None or allowed is not None:
+            self.columns = self.held.columns(self.bias, None if allowed is None else self.driver.array(allowed[rows]))
 
     def __len__(self):
         return len(self.held)
@@ -216,7 +243,7 @@ class Part:
         scale = 2.0 ** -bounds.score_bits(d)
         while first < last:
             width = min(most, last - first)
-            score = driver.empty((m, -(-width // ALIGNED) * ALIGNED), np.float16)
+            score = queries.make("score", (m, -(-width // ALIGNED) * ALIGNED), np.float16)
             driver.gemm(queries.held.code, self.held.code[first : first + width], score, scale)
             yield Tile(first, width, score, self._allowed(queries, first, width))
             first += width
