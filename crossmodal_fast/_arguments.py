@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arrays import taken
 from ._validate import WIDENED
 
 Array = NDArray[Any]
@@ -33,9 +34,10 @@ def array_of(name: str, value: ArrayLike) -> Array:
         raise TypeError(f"{name} must be dense, got a SciPy sparse matrix; .toarray() makes it so")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be an array without masked entries, got a masked array; fill it first")
+    value = taken(name, value)
     try:
         return np.asarray(value)
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, RuntimeError) as problem:
         raise TypeError(f"{name} must be an array, or lists of one length, got {brief(value)}") from problem
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _validate
+from ._arrays import given_back
 from ._config import Control, resolve
 from ._saved import read_saved, write_saved
 from ._search import Pairs, SearchStats, TopK, Within, search_ranks, search_within, select
@@ -105,7 +106,7 @@ class Gallery:
     def topk(
         self, queries: Any, k: int, *, return_stats: Literal[True], exclude: Any = ..., mask: Any = ...,
         bias: tuple[Any, Any] | None = ..., dtype: npt.DTypeLike | None = ..., **control: Unpack[Control],
-    ) -> tuple[Array, Array, SearchStats]: ...  # fmt: skip
+    ) -> tuple[Any, Any, SearchStats]: ...  # fmt: skip
     def topk(
         self,
         queries: Any,
@@ -117,12 +118,12 @@ class Gallery:
         dtype: npt.DTypeLike | None = None,
         return_stats: bool = False,
         **control: Unpack[Control],
-    ) -> TopK | tuple[Array, Array, SearchStats]:
+    ) -> TopK | tuple[Any, Any, SearchStats]:
         """`crossmodal_fast.topk` in this gallery, to the bit, with ids for indices.
 
         exclude : (..., m) ids that each query may not match, -1 for none; mask (n,) or (m, n) and bias go by position.
         """
-        queries, held = _validate.matrix("queries", queries), self._held
+        like, queries, held = queries, _validate.matrix("queries", queries), self._held
         ((distances, positions),), stats = select(
             ("queries", queries), ("gallery", held.vectors),
             (_validate.neighbours("k", k, len(held.ids), "gallery"), 0),
@@ -130,7 +131,7 @@ class Gallery:
             resolve(control), held.prepared,
         )  # fmt: skip
         ids = np.where(positions < 0, -1, held.ids[positions])
-        return (distances, ids, stats) if return_stats else TopK(distances, ids)
+        return given_back(like, (distances, ids, stats) if return_stats else TopK(distances, ids))
 
     def within(
         self,
@@ -150,7 +151,7 @@ class Gallery:
             self._metric_kwargs, Pairs(False, held.positions("exclude", exclude), mask, bias), dtype, resolve(control),
             held.prepared,
         )  # fmt: skip
-        return found._replace(indices=held.ids[found.indices])
+        return given_back(queries, found._replace(indices=held.ids[found.indices]))
 
     def ranks(
         self,
@@ -162,18 +163,19 @@ class Gallery:
         mask: Any = None,
         bias: tuple[Any, Any] | None = None,
         **control: Unpack[Control],
-    ) -> Array:
+    ) -> Any:
         """`crossmodal_fast.ranks` in this gallery; positives and exclude hold ids."""
         held = self._held
         if isinstance(positives, tuple) and len(positives) == 2 and all(np.ndim(part) == 1 for part in positives):
             positives = positives[0], held.positions("positives", positives[1])
         else:
             positives = held.positions("positives", positives)
-        return search_ranks(
+        found = search_ranks(
             ("queries", _validate.flat("queries", queries)), ("gallery", held.vectors), positives, self._metric, ties,
             self._metric_kwargs, Pairs(False, held.positions("exclude", exclude), mask, bias), resolve(control),
             held.prepared,
         )  # fmt: skip
+        return given_back(queries, found)
 
     def add(self, vectors: Any, ids: Any = None) -> None:
         """Append rows (p, d). ids default to the numbers after the largest; a refused call changes nothing."""

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _validate
+from ._arrays import given_back, taken
 from ._config import Control, resolve
 from ._search import (
-    Array,
     LogSums,
     Pairs,
     Search,
@@ -37,9 +37,9 @@ def pairwise_distances(
     *,
     metric_kwargs: dict[str, Any] | None = None,
     dtype: npt.DTypeLike | None = None,
-    out: Array | None = None,
+    out: Any = None,
     **control: Unpack[Control],
-) -> Array:
+) -> Any:
     """Distances between all rows of X and all rows of Y.
 
     Parameters
@@ -78,7 +78,7 @@ def pairwise_distances(
     array([[0., 5.],
            [5., 0.]])
     """
-    settled = resolve(control)
+    settled, like = resolve(control), X
     _validate.metric_name(metric)
     alone = Y is None
     X = _validate.matrix("X", X)
@@ -94,10 +94,10 @@ def pairwise_distances(
             chosen = metric_of(metric, given, X.shape[-1], *sides)
             keywords = {"max_bytes": settled.max_bytes, "precision": control.get("precision") or "auto", "tick": tick}
             run("pairwise", settled, x, None if alone else y, chosen, out=result[at], **keywords)
-    return result
+    return given_back(like, result) if out is None else out
 
 
-def similarity(X: Any, Y: Any = None, metric: str = "cosine", **control: Unpack[Control]) -> Array:
+def similarity(X: Any, Y: Any = None, metric: str = "cosine", **control: Unpack[Control]) -> Any:
     """Similarities between all rows of X (..., m, d) and Y (..., n, d): higher is better.
 
     metric : cosine and correlation, 1 - distance in [-1, 1]; dot, the inner product. Returns (..., m, n); accuracy,
@@ -106,8 +106,8 @@ def similarity(X: Any, Y: Any = None, metric: str = "cosine", **control: Unpack[
     >>> similarity([[1.0, 0.0]], [[2.0, 0.0], [0.0, 1.0]])
     array([[1., 0.]])
     """
-    distance = pairwise_distances(X, Y, _validate.metric_name(metric, SIMILARITIES), **control)
-    return distance if metric == "dot" else np.subtract(1, distance, out=distance)
+    distance = pairwise_distances(taken("X", X), Y, _validate.metric_name(metric, SIMILARITIES), **control)
+    return given_back(X, distance if metric == "dot" else np.subtract(1, distance, out=distance))
 
 
 @overload
@@ -123,7 +123,7 @@ def topk(
 @overload
 def topk(
     queries: Any, gallery: Any, k: int, metric: str = ..., *, return_stats: Literal[True], **search: Unpack[Search]
-) -> tuple[Array, Array, SearchStats]: ...
+) -> tuple[Any, Any, SearchStats]: ...
 def topk(
     queries: Any,
     gallery: Any,
@@ -138,7 +138,7 @@ def topk(
     dtype: npt.DTypeLike | None = None,
     return_stats: bool = False,
     **control: Unpack[Control],
-) -> TopK | tuple[Array, Array, SearchStats]:
+) -> TopK | tuple[Any, Any, SearchStats]:
     """The k best gallery rows of every query, exact: the same bits on every backend, thread count and block size.
 
     Parameters
@@ -175,13 +175,14 @@ def topk(
     >>> topk([[0.0, 1.0]], [[0.0, 0.0], [0.0, 1.0], [0.0, 3.0]], k=2)
     TopK(distances=array([[0., 1.]]), indices=array([[1, 0]]))
     """
-    queries, gallery = _validate.matrix("queries", queries), _validate.gallery("gallery", gallery)
+    like, queries = queries, _validate.matrix("queries", queries)
+    gallery = _validate.gallery("gallery", gallery)
     ((distances, indices),), stats = select(
         ("queries", queries), ("gallery", gallery),
         (_validate.neighbours("k", k, gallery.shape[-2], "gallery"), 0),
         metric, metric_kwargs, Pairs(exclude_self, exclude, mask, bias), dtype, resolve(control),
     )  # fmt: skip
-    return (distances, indices, stats) if return_stats else TopK(distances, indices)
+    return given_back(like, (distances, indices, stats) if return_stats else TopK(distances, indices))
 
 
 @overload
@@ -233,13 +234,13 @@ def topk_both(
     >>> rows.indices.ravel(), columns.indices.ravel()
     (array([0, 1]), array([0, 1, 1]))
     """
-    X, Y = _validate.gallery("X", X), _validate.gallery("Y", Y)
+    like, X, Y = X, _validate.gallery("X", X), _validate.gallery("Y", Y)
     directions, stats = select(
         ("X", X), ("Y", Y), _validate.both_neighbours(k, Y.shape[-2], X.shape[-2]),
         metric, metric_kwargs, Pairs(exclude_self, exclude, mask, bias), dtype, resolve(control),
     )  # fmt: skip
     rows, columns = (TopK(*direction) for direction in directions)
-    return (rows, columns, stats) if return_stats else (rows, columns)
+    return given_back(like, (rows, columns, stats) if return_stats else (rows, columns))
 
 
 def within(
@@ -277,9 +278,10 @@ def within(
     Within(indptr=array([0, 2]), indices=array([1, 0]), distances=array([1., 2.]))
     """
     sides = ("queries", _validate.flat("queries", queries)), ("gallery", _validate.flat("gallery", gallery))
-    return search_within(
+    found = search_within(
         *sides, radius, metric, metric_kwargs, Pairs(exclude_self, exclude, mask, bias), dtype, resolve(control)
     )
+    return given_back(queries, found)
 
 
 def ranks(
@@ -295,7 +297,7 @@ def ranks(
     mask: Any = None,
     bias: tuple[Any, Any] | None = None,
     **control: Unpack[Control],
-) -> Array:
+) -> Any:
     """The 1-based rank of given gallery rows in each query's order, by counting: no sort, no m x n.
 
     Parameters
@@ -318,16 +320,17 @@ def ranks(
     array([2, 2])
     """
     sides = ("queries", _validate.flat("queries", queries)), ("gallery", _validate.flat("gallery", gallery))
-    return search_ranks(
+    found = search_ranks(
         *sides, positives, metric, ties, metric_kwargs, Pairs(exclude_self, exclude, mask, bias), resolve(control)
     )
+    return given_back(queries, found)
 
 
 @overload
 def logsumexp(
     X: Any, Y: Any = ..., metric: str = ..., *, beta: float = ..., bias: tuple[Any, Any] | None = ...,
     axis: Literal["rows", "columns"] = ..., metric_kwargs: dict[str, Any] | None = ..., **control: Unpack[Control],
-) -> Array: ...  # fmt: skip
+) -> Any: ...  # fmt: skip
 @overload
 def logsumexp(
     X: Any, Y: Any = ..., metric: str = ..., *, axis: Literal["both"], beta: float = ...,
@@ -343,7 +346,7 @@ def logsumexp(
     axis: str = "rows",
     metric_kwargs: dict[str, Any] | None = None,
     **control: Unpack[Control],
-) -> Array | LogSums:
+) -> Any:
     """Logarithms of the sums of exp(beta * score) of every row, of every column, or of both from one pass.
 
     Parameters
@@ -380,14 +383,14 @@ def logsumexp(
     >>> logsumexp([[0.0, 1.0]], [[0.0, 2.0], [3.0, 0.0]], beta=2.0)  # log(exp(2) + exp(0))
     array([2.12692801])
     """
-    settled, beta = resolve(control), _validate.positive("beta", beta)
+    settled, beta, like = resolve(control), _validate.positive("beta", beta), X
     _validate.axis_name(axis)
     if _validate.ready_scores(X, Y, metric, metric_kwargs):
         X = _validate.matrix("X", X)
     else:
         X, Y = _validate.matrix("X", X), _validate.gallery("Y", Y)
     found = log_sums(X, Y, metric, metric_kwargs, beta, bias, axis, settled, control.get("precision") or "auto")
-    return found if axis == "both" else found.rows if axis == "rows" else found.columns
+    return given_back(like, found if axis == "both" else found.rows if axis == "rows" else found.columns)
 
 
 def transfer(
@@ -397,9 +400,9 @@ def transfer(
     *,
     which: Any = None,
     normalize: bool = False,
-    out: Array | None = None,
+    out: Any = None,
     **control: Unpack[Control],
-) -> Array:
+) -> Any:
     """Knowledge transfer by a matrix: rows e_j = M e_i (+ bias), of length 1 if wanted.
 
     Parameters
@@ -438,7 +441,7 @@ def transfer(
     >>> transfer([[3.0, 4.0]], [[1.0, 0.0], [0.0, 1.0]], normalize=True)
     array([[0.6, 0.8]])
     """
-    settled, normalize = resolve(control), _validate.flag("normalize", normalize)
+    settled, normalize, like = resolve(control), _validate.flag("normalize", normalize), E
     E, M, bias, which = _validate.maps(E, M, bias, which, settled.check_finite)
     lead = E.shape[:-2] if which is not None else _validate.batch("E", E, "M", M)
     found = _validate.output_dtype(None, E, M)
@@ -450,4 +453,4 @@ def transfer(
             added = bias if bias is None or which is not None else bias[at]
             keywords = {"max_bytes": settled.max_bytes, "precision": control.get("precision") or "auto", "tick": tick}
             run("transfer", settled, e, m, added, which, normalize=normalize, out=result[at], **keywords)
-    return result
+    return given_back(like, result) if out is None else out

@@ -24,8 +24,8 @@ Progress = Callable[[int, int], None] | None
 class TopK(NamedTuple):
     """The k best of every row, best first: distances (..., m, k) and int64 indices (..., m, k)."""
 
-    distances: Array
-    indices: Array
+    distances: Any
+    indices: Any
 
 
 class Search(Control, total=False):
@@ -42,16 +42,16 @@ class Search(Control, total=False):
 class Within(NamedTuple):
     """CSR-like: row i has indices[indptr[i]:indptr[i+1]] and distances, best first."""
 
-    indptr: Array
-    indices: Array
-    distances: Array
+    indptr: Any
+    indices: Any
+    distances: Any
 
 
 class LogSums(NamedTuple):
     """Log-sum-exps over the scores of every row and of every column: rows (..., m) and columns (..., n), float64."""
 
-    rows: Array
-    columns: Array
+    rows: Any
+    columns: Any
 
 
 @dataclass(frozen=True)

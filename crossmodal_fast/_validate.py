@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._arrays import taken, written
 from .kernels.tiles import metrics
 from .kernels.tiles.finite import first_unfinite
 
@@ -22,8 +23,7 @@ WIDENED = "bool, integer, float16, bfloat16, float32 or float64"
 
 def matrix(name: str, value: Any) -> Any:
     """(..., rows, features) numbers: an array, or a two-dimensional store read in slices (memmap, HDF5, zarr)."""
-    if _sparse(value):
-        raise TypeError(f"{name} must be dense, got a SciPy sparse matrix; {name}.toarray() makes it so")
+    value = taken(name, value)
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be an array without masked entries, got a masked array; fill it first")
     if not (
@@ -33,7 +33,7 @@ def matrix(name: str, value: Any) -> Any:
     ):
         try:
             value = np.asarray(value)
-        except (ValueError, TypeError) as problem:
+        except (ValueError, TypeError, RuntimeError) as problem:
             raise TypeError(f"{name} must be rows of numbers of one length, got {brief(value)}") from problem
     _numbers(name, value.dtype)
     if len(value.shape) < 2:
@@ -212,6 +212,7 @@ def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], **inputs: Any
     """`out` as given, or a new array; one that shares memory with an input would be read after it was written."""
     if out is None:
         return np.empty(shape, dtype)
+    out = written(out)
     for name, value in inputs.items():
         if isinstance(value, np.ndarray) and isinstance(out, np.ndarray) and np.may_share_memory(out, value):
             raise ValueError(f"out must not share memory with {name}, got an array that overlaps it")
@@ -247,7 +248,8 @@ def allowance(mask: Any, lead: tuple[int, ...], m: int, n: int) -> Any:
     """(n,) or (..., m, n) bool, True = may match. A two-dimensional store stays one."""
     if mask is None:
         return None
-    if not isinstance(getattr(mask, "dtype", None), np.dtype) or isinstance(mask, np.ma.MaskedArray) or _sparse(mask):
+    mask = taken("mask", mask)
+    if not isinstance(getattr(mask, "dtype", None), np.dtype) or isinstance(mask, np.ma.MaskedArray):
         mask = _array("mask", mask)
     if mask.dtype.kind != "b":
         raise TypeError(f"mask must be bool, got dtype {mask.dtype}")
@@ -323,17 +325,14 @@ def _broadcast(name: str, value: Array, shape: tuple[int, ...]) -> Array:
         raise ValueError(f"{name} must have shape {shape}, got {value.shape}") from None
 
 
-def _sparse(value: Any) -> bool:
-    return type(value).__module__.startswith("scipy.sparse")
-
-
 def _array(name: str, value: Any) -> Array:
     """An array of one of the arguments beside the matrices."""
-    if isinstance(value, np.ma.MaskedArray) or _sparse(value):
+    value = taken(name, value)
+    if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be an array without masked or missing entries, got {type(value).__name__}")
     try:
         return np.asarray(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RuntimeError):
         raise TypeError(f"{name} must be an array, got {brief(value)}") from None
 
 

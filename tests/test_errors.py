@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 import crossmodal_fast as cmf
 import crossmodal_fast.kernels.topk as kernels
@@ -202,7 +201,6 @@ DTYPES = [
     (lambda: topk(X, [[1, None]]), f"gallery must be {NUMBERS}, got dtype object"),
     (lambda: topk([[1, 2], [3]]), "queries must be rows of numbers of one length, got [[1, 2], [3]]"),
     (lambda: topk([list(range(40)), [3]]), f"queries must be rows of numbers of one length, got {str([list(range(40))])[:57]}..."),
-    (lambda: topk(sparse.csr_array(X)), "queries must be dense, got a SciPy sparse matrix; queries.toarray() makes it so"),
     (lambda: topk(np.ma.masked_less(X, 3)), "queries must be an array without masked entries, got a masked array; fill it first"),
     (lambda: topk(dtype="float"[:3]), "dtype must be float16, float32 or float64, got 'flo'"),
     (lambda: topk(dtype=np.int32), "dtype must be float16, float32 or float64, got int32"),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import brief, numbers_of, rows_of
+from .._arrays import given_back, taken
 from .._saved import read_saved, write_saved
 from .._validate import matrix
 from ..preprocess import RANK_CUTOFF, result_dtype
@@ -101,7 +102,7 @@ class TransferMap:
 
         rows = matrix("E", E)
         dtype = result_dtype(rows.dtype)
-        return np.asarray(transfer(rows, self.M.astype(dtype), self.bias.astype(dtype), **control))
+        return given_back(E, np.asarray(transfer(rows, self.M.astype(dtype), self.bias.astype(dtype), **control)))
 
     def inverse(self) -> "TransferMap":
         """The map back, by the pseudo-inverse: e_i = M^+ (e_j - bias). For an orthogonal M it is M^T."""
@@ -186,7 +187,8 @@ class TransferMap:
 
         if len(rows_of("targets", targets)) < 2:
             raise ValueError(f"targets must be at least 2 for a second best, got {len(targets)}")
-        best, nearest = topk(self.apply(rows, **control), targets, 2, metric, dtype=np.float64, **control)[:2]
+        mapped = self.apply(taken("rows", rows), **control)
+        best, nearest = topk(mapped, targets, 2, metric, dtype=np.float64, **control)[:2]
         return {"nearest": nearest[:, 0], "margins": np.abs(best[:, 0] - best[:, 1])}
 
     # ---- as a fitted transformer

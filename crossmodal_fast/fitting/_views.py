@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import numbers_of, one_of, rows_of, whole
+from .._arrays import given_back
 from .._saved import read_saved, write_saved
 from ..preprocess import result_dtype
 from ._map import TransferMap
@@ -180,4 +181,4 @@ def _projected(name: str, value: ArrayLike, mean: Float64, projection: Float64) 
         row = int(np.argmin(np.isfinite(rows).all(axis=1)))
         raise ValueError(f"{name} must be finite, got NaN or infinity in row {row}")
     found: Array = (np.asarray(rows, np.float64) - mean) @ projection
-    return found.astype(result_dtype(rows.dtype))
+    return given_back(value, found.astype(result_dtype(rows.dtype)))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import number, numbers_of, several, whole
+from .._arrays import given_back
 from ..preprocess import RANK_CUTOFF, column_means, mapped
 from ._early import common_dtype, has_view, views_of
 
@@ -142,7 +143,7 @@ class GCCA:
             has = has_view(array)[:, None]
             total += np.where(has, mapped(name, array, partial(_projected, mean=mean, turn=turn)), 0.0)
             count += has
-        return (total / np.maximum(count, 1)).astype(common_dtype(arrays))
+        return given_back(given[there[0]], (total / np.maximum(count, 1)).astype(common_dtype(arrays)))
 
     def fit_transform(self, views: Sequence[ArrayLike]) -> Array:
         """`fit(views)`, then `transform(views)`, (n, n_components)."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import rows_of, several
+from .._arrays import given_back
 from ..preprocess import normalize, result_dtype, unit_rows
 from ._weights import weights_of
 
@@ -59,13 +60,14 @@ def concatenate(views: Sequence[ArrayLike], weights: ArrayLike | None = None) ->
     >>> concatenate([[[3.0, 0.0]], [[0.0, 5.0]]], weights=[0.36, 0.64])
     array([[0.6, 0. , 0. , 0.8]])
     """
+    views = several("views", views)
     arrays = views_of(views)
     weight, dtype = weights_of(weights, len(arrays)), common_dtype(arrays)
     scaled = [
         (np.sqrt(w) * unit_rows(f"views[{v}]", array)).astype(dtype, copy=False)
         for v, (w, array) in enumerate(zip(weight, arrays, strict=True))
     ]
-    return normalize(np.concatenate(scaled, axis=1))
+    return given_back(views[0], normalize(np.concatenate(scaled, axis=1)))
 
 
 def hadamard(views: Sequence[ArrayLike]) -> Array:
@@ -92,6 +94,7 @@ def hadamard(views: Sequence[ArrayLike]) -> Array:
     >>> hadamard([[[0.6, 0.8]], [[0.8, 0.6]]])
     array([[0.70710678, 0.70710678]])
     """
+    views = several("views", views)
     arrays = views_of(views)
     if len({array.shape for array in arrays}) > 1:
         shapes = " and ".join(str(array.shape) for array in arrays)
@@ -105,4 +108,4 @@ def hadamard(views: Sequence[ArrayLike]) -> Array:
         # brought to length 1 each time, so that a product of many views does not vanish
         product = np.asarray(normalize(np.where(has[:, None], product * unit, product)))
     product[~has_any] = 0.0
-    return product.astype(common_dtype(arrays), copy=False)
+    return given_back(views[0], product.astype(common_dtype(arrays), copy=False))

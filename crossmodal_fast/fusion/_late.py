@@ -7,6 +7,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .._arguments import one_of
+from .._arrays import given_back
+from ..matching import Matches
 from ._normalizers import NORMALIZERS
 from ._rules import METHODS
 from ._tables import applied, one_kind
@@ -85,7 +87,8 @@ def fuse(
         if name not in known:
             allowed = ", ".join(known) or "none"
             raise TypeError(f"keywords of method={method!r} must be among: {allowed}, got {name}")
-    return applied(given, weights_of(weights, len(given)), normal, make(**options))
+    found = applied(given, weights_of(weights, len(given)), normal, make(**options))
+    return given_back(given[0].rows if isinstance(given[0], Matches) else given[0], found)
 
 
 def weighted_sum(scores: Sequence[Any], weights: ArrayLike | None = None, *, normalizer: str = "none") -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .._arguments import brief, one_of
+from .._arrays import given_back
 from ._hubness import csls_shift, nnn_shift
 from ._match import OPTIONS, threads_once
 from ._results import Float64
@@ -72,7 +73,7 @@ def correction(
     with threads_once(keywords):
         u, v = shift(source_of(X, Y, metric, keywords, of_none=False), **options)
     sign = 1.0 if metric in ("dot", "precomputed") else -1.0
-    return sign * u + 0.0, sign * v + 0.0  # no minus zeros
+    return given_back(X, (sign * u + 0.0, sign * v + 0.0))  # no minus zeros
 
 
 def options_of(method: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import brief, one_of
+from .._arrays import given_back
 from .._config import config_context, resolve
 from .._search import running
 from ._alignment import itermax
@@ -172,7 +173,7 @@ def match(
     with threads_once(keywords):
         source = source_of(X, Y, metric, keywords, chosen.of_none)
         found = chosen.run(source, **options)
-    return with_scores(found, np.asarray(found.scores).astype(source.dtype, copy=False))
+    return given_back(X, with_scores(found, np.asarray(found.scores).astype(source.dtype, copy=False)))
 
 
 @contextmanager

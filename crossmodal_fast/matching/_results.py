@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import given_back, taken
+
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -27,7 +29,8 @@ class Matches(NamedTuple):
     @property
     def pairs(self) -> Indices:
         """(p, 2): rows and columns side by side."""
-        return np.column_stack([self.rows, self.columns])
+        sides = [np.asarray(taken(name, side)) for name, side in zip(self._fields, self[:2], strict=False)]
+        return given_back(self.rows, np.column_stack(sides))
 
 
 class Best(NamedTuple):

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from .. import _validate
 from .._arguments import brief
+from .._arrays import given_back
 from .._config import Control, resolve
 from .._search import canonical_distances
 from ._match import method_of, threads_once
@@ -108,7 +109,7 @@ def match_segments(
                 lengths[-1] = len(part.rows)
     rows, columns, scores = (np.concatenate(part) for part in zip(*found, strict=True))
     dtype = _validate.output_dtype(keywords.get("dtype"), x, y)
-    return SegmentMatches(np.cumsum(lengths), rows, columns, scores.astype(dtype))
+    return given_back(X, SegmentMatches(np.cumsum(lengths), rows, columns, scores.astype(dtype)))
 
 
 def _offsets(name: str, value: ArrayLike, rows: int) -> Indices:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import number, numbers_of, rows_of, whole
+from .._arrays import given_back
 from . import _rows
 from ._rows import Float64
 from ._step import Step
@@ -110,7 +111,7 @@ def mel_power(sound: ArrayLike, filters: ArrayLike, *, window: int = 400, hop: i
             power[taken] = np.abs(np.fft.rfft(frames[taken] * hann, fft)) ** 2 @ weights.T
     if not np.isfinite(power).all():
         raise ValueError(f"sound must have a power that float64 holds, got samples up to {np.abs(samples).max():g}")
-    return power
+    return given_back(sound, power)
 
 
 def stretched(frames: ArrayLike, count: int) -> Float64:
@@ -138,7 +139,7 @@ def stretched(frames: ArrayLike, count: int) -> Float64:
     if not finite.all():
         raise ValueError(f"frames must be finite, got NaN or infinity in row {int(finite.argmin())}")
     source, target = np.linspace(0.0, 1.0, len(given)), np.linspace(0.0, 1.0, whole("count", count))
-    return np.stack([np.interp(target, source, band) for band in given.T], axis=1)
+    return given_back(frames, np.stack([np.interp(target, source, band) for band in given.T], axis=1))
 
 
 class LogMel(Step):
@@ -209,7 +210,7 @@ class LogMel(Step):
 
     def sound(self, sound: ArrayLike) -> Float64:
         """One sound (samples,) -> (frames, mels or cepstra), float64."""
-        return self._features(sound, self._filters())
+        return given_back(sound, self._features(numbers_of("sound", sound), self._filters()))
 
     def _features(self, sound: ArrayLike, filters: Float64) -> Float64:
         found = np.log(np.maximum(mel_power(sound, filters, window=self.window, hop=self.hop), self.floor))

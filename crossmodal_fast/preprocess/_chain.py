@@ -8,6 +8,7 @@ from typing import Any, Self
 from numpy.typing import ArrayLike
 
 from .._arguments import brief, rows_of
+from .._arrays import given_back
 from ._audio import LogMel
 from ._columns import Center, MinMax, Standardize, UnitColumns
 from ._linear import PCA, AllButTheTop
@@ -71,7 +72,7 @@ class Chain:
         rows = rows_of("X", X)
         for step in self.steps:
             rows = _given_by(step, step.fit(rows).transform(rows), len(rows))
-        return rows
+        return given_back(X, rows)
 
     def partial_fit(self, X: ArrayLike) -> Self:
         """Learn from X (n, d) and from what `partial_fit` was given before. Returns the chain itself.
@@ -113,7 +114,7 @@ class Chain:
         rows = rows_of("X", X)
         for step in self.steps:
             rows = _given_by(step, step.transform(rows), len(rows))
-        return rows
+        return given_back(X, rows)
 
     def inverse_transform(self, Z: ArrayLike) -> Array:
         """Undo the steps, last first. Raises TypeError where one has no inverse."""
@@ -124,7 +125,7 @@ class Chain:
                     f"steps must all have an inverse to be undone, got {type(step).__name__}, which has none"
                 )
             rows = step.inverse_transform(rows)
-        return rows
+        return given_back(Z, rows)
 
     def __repr__(self) -> str:
         return f"Chain({list(self.steps)!r})"

@@ -7,6 +7,7 @@ from typing import Any, Self
 from numpy.typing import ArrayLike
 
 from .._arguments import about, brief, number, rows_of
+from .._arrays import given_back
 from ._columns import Center
 from ._rows import Array, Float64, mapped
 from ._step import same_columns
@@ -93,7 +94,8 @@ class GapShift:
         for name, rows in zip("XY", sides, strict=True):
             same_columns(rows, count, self, name)
         step = delta * self.gap_
-        return mapped("X", sides[0], lambda block: block - step), mapped("Y", sides[1], lambda block: block + step)
+        x, y = mapped("X", sides[0], lambda block: block - step), mapped("Y", sides[1], lambda block: block + step)
+        return given_back(X, x), given_back(Y, y)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments that this was made with."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 from numpy.typing import ArrayLike
 
 from .._arguments import brief, numbers_of, rows_of
+from .._arrays import given_back
 from ._moments import Moments
 from ._rows import Array, Float64, mapped, row_blocks
 
@@ -86,7 +87,7 @@ class Step:
         rows = rows_of("X", X)
         if self._learned:
             same_columns(rows, self._columns_in(), self)
-        return mapped("X", rows, self._forward, self._columns_out())
+        return given_back(X, mapped("X", rows, self._forward, self._columns_out()))
 
     def _columns_in(self) -> int | None:
         """Columns that `fit` saw; None before it."""
@@ -131,7 +132,7 @@ class Invertible(Step):
         """Z (m, columns out) -> (m, d): exact where no direction was dropped, else the nearest kept point."""
         rows = rows_of("Z", Z)
         same_columns(rows, self._columns_given(), self, "Z", "transform gives")
-        return mapped("Z", rows, self._backward)
+        return given_back(Z, mapped("Z", rows, self._backward))
 
 
 class Gathering(Step):

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import rows_of, whole
+from .._arrays import given_back
 from ._rows import Array, Float64, mapped
 from ._step import Step
 
@@ -28,7 +29,7 @@ def normalize(X: ArrayLike) -> Array:
     array([[0.6, 0.8],
            [0. , 0. ]])
     """
-    return unit_rows("X", rows_of("X", X))
+    return given_back(X, unit_rows("X", rows_of("X", X)))
 
 
 def unit_rows(name: str, rows: Array) -> Array:
