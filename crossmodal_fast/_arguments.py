@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arrays import taken
+from ._arrays import SparseRows, taken
 from ._validate import WIDENED
 
 Array = NDArray[Any]
@@ -42,8 +42,12 @@ def array_of(name: str, value: ArrayLike) -> Array:
 
 
 def rows_of(name: str, value: ArrayLike) -> Array:
-    """`value` as an (n, d) array of a dtype that the operations take, n, d >= 1; a memory map stays one."""
-    rows = array_of(name, value)
+    """`value` as an (n, d) array of a dtype that the operations take, n, d >= 1; a memory map stays one.
+
+    A sparse matrix becomes a store that has all that is asked of rows here: slices, shape, dtype, and `np.asarray`.
+    """
+    read = taken(name, value)
+    rows = cast(Array, read) if isinstance(read, SparseRows) else array_of(name, read)
     if (rows.dtype.kind not in "biuf" or rows.dtype.itemsize > 8) and rows.dtype.name != "bfloat16":
         raise TypeError(f"{name} must be {WIDENED}, got dtype {rows.dtype}")
     if rows.ndim != 2 or 0 in rows.shape:

@@ -187,6 +187,13 @@ def test_sparse_dtypes_are_those_of_dense_rows(dtype):
         np.testing.assert_array_equal(part, right)
 
 
+def test_compressed_rows_are_not_copied():
+    for kind in (sparse.csr_array, sparse.csr_matrix):
+        given = kind(Y)
+        assert np.shares_memory(taken("X", given).matrix.data, given.data)
+    np.testing.assert_array_equal(taken("X", sparse.csc_matrix(Y))[2], Y[2])
+
+
 def test_entries_of_a_sparse_matrix_are_checked():
     spoiled = sparse.csr_array(np.where(np.arange(55).reshape(11, 5) == 27, np.nan, Y))
     with pytest.raises(ValueError, match="gallery must be finite, got nan in row 5"):

@@ -1,5 +1,7 @@
 """The toolkit takes arrays as the engine does; rows and pairs come back as those were, measures as numbers."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -15,7 +17,7 @@ SOUND = RNG.standard_normal(900).astype(np.float32)
 MAP, SHIFT = RNG.standard_normal((4, 4)).astype(np.float32), np.arange(4, dtype=np.float32)
 LEARNED = cmf.fit_transfer(A, B, method="ridge")
 NUMPY = {"backend": "numpy"}
-FORMS = ("dlpack", "device", "pandas", "arrow-lists", "arrow-table", "torch", "jax", "tensorflow")
+FORMS = ("dlpack", "device", "csr", "csc", "pandas", "arrow-lists", "arrow-table", "torch", "jax", "tensorflow")
 OWN = ("device", "torch", "jax", "tensorflow")  # that results are made of
 
 
@@ -68,6 +70,16 @@ NUMBERS = {
 }
 
 
+class Sparse:
+    """A step of somebody else's."""
+
+    def fit(self, X):
+        return self
+
+    def transform(self, X):
+        return sparse.csr_array(X)
+
+
 def parts_of(found):
     return [part for side in found for part in parts_of(side)] if isinstance(found, tuple) else [found]
 
@@ -80,6 +92,10 @@ def as_numpy(found):
 @pytest.mark.parametrize("form", FORMS)
 def test_rows_and_pairs(form, name):
     of, call = MATRICES[form], ROWS[name]
+    if name == "TransferMap" and form in ("csr", "csc"):
+        with pytest.raises(TypeError, match=r"M must be dense, got a SciPy sparse matrix; .toarray[(][)] makes it so"):
+            call(of)
+        return
     expected, found = call(lambda rows: rows), call(of)
     assert type(found) is type(expected) or not isinstance(expected, tuple)
     kind = type(of(A)) if form in OWN else np.ndarray
@@ -99,19 +115,29 @@ def test_what_is_learned_and_measured(form, name):
 
 
 def test_a_diagnosis():
-    found, expected = (cmf.diagnose(of(A), of(B)) for of in (OnDevice, np.asarray))
-    assert found.recommendation == expected.recommendation
+    expected = cmf.diagnose(A, B).recommendation
+    assert [cmf.diagnose(of(A), of(B)).recommendation for of in (OnDevice, sparse.csr_array)] == [expected] * 2
 
 
-def test_matching_of_sparse_rows():
-    x, y = (np.where(rows > -0.5, rows, 0) for rows in (A, B))
-    for method in ("topk", "mutual", "csls", "nicdm"):
-        options = {"neighbours": 3} if method in ("csls", "nicdm") else {}
-        found = cmf.match(sparse.csr_array(x), sparse.csc_array(y), method, **options, **NUMPY)
-        for part, right in zip(found, cmf.match(x, y, method, **options, **NUMPY), strict=True):
-            np.testing.assert_array_equal(part, right)
-    mapped = LEARNED.apply(sparse.csr_array(x), **NUMPY)
-    np.testing.assert_array_equal(mapped, LEARNED.apply(x, **NUMPY))
+@pytest.mark.parametrize(
+    "learn", [lambda X: preprocess.PCA(3).fit_transform(X), lambda X: evaluate.singular_values(X)], ids=["PCA", "SVD"]
+)
+def test_sparse_rows_are_learned_from_in_blocks(learn, monkeypatch):
+    rows = sparse.random_array((6000, 200), density=0.02, rng=np.random.default_rng(7), dtype=np.float32).tocsr()
+    expected = learn(rows.toarray())
+    monkeypatch.setattr(preprocess._rows, "BLOCK_BYTES", 1 << 18)
+    tracemalloc.start()
+    found = learn(rows)
+    peak = tracemalloc.get_traced_memory()[1] - found.nbytes
+    tracemalloc.stop()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert peak < 6000 * 200 * 8 / 3, "all rows were dense at once"
+
+
+def test_a_step_may_give_sparse_rows():
+    chain = preprocess.Chain([Sparse(), "normalize"])
+    np.testing.assert_array_equal(chain.fit_transform(A), preprocess.normalize(A))
+    assert type(preprocess.Chain(Sparse()).transform(A)) is np.ndarray
 
 
 def test_gradients_are_refused():

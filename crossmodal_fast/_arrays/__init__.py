@@ -10,5 +10,6 @@ is one function and a line in `READERS`, and in `MAKERS` where its arrays have n
 
 from ._readers import taken, written
 from ._results import given_back
+from ._sparse import SparseRows
 
-__all__ = ["given_back", "taken", "written"]
+__all__ = ["SparseRows", "given_back", "taken", "written"]

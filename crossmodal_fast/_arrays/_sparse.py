@@ -1,5 +1,6 @@
 """SciPy's sparse matrices, read in blocks."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,14 @@ def scipy(name: str, value: Any) -> Any:
 class SparseRows:
     """A sparse matrix as a store: what is asked for is made dense. CSR is read as it is, of others a CSR is made."""
 
+    ndim = 2
+
     def __init__(self, matrix: Any) -> None:
-        self.matrix = matrix.tocsr()
+        self.matrix = sys.modules["scipy.sparse"].csr_array(matrix)  # row i of a csr_matrix has two axes
         self.shape, self.dtype = tuple(map(int, matrix.shape)), np.dtype(matrix.dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
 
     def __getitem__(self, part: Any) -> Array:
         found: Array = self.matrix[part].toarray()

@@ -27,7 +27,7 @@ def views_of(views: Any) -> list[Array]:
 
 def has_view(rows: Array) -> NDArray[np.bool_]:
     """(n,): which items have this view, whose row is not zero."""
-    return np.asarray(np.any(rows != 0, axis=1))
+    return np.asarray(np.any(np.asarray(rows) != 0, axis=1))
 
 
 def common_dtype(arrays: Sequence[Array]) -> np.dtype[Any]:

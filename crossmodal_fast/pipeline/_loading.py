@@ -29,7 +29,7 @@ def _rows(name: str, value: Any) -> Array:
         from ..files import read_embeddings
 
         value = read_embeddings(value)
-    return rows_of(f"data[{name!r}]", value)
+    return rows_of(f"data[{name!r}]", array_of(f"data[{name!r}]", value))
 
 
 def labels_by_name(labels: Any, data: Mapping[str, Array]) -> dict[str, Array]:

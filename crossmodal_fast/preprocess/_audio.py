@@ -134,7 +134,7 @@ def stretched(frames: ArrayLike, count: int) -> Float64:
     >>> stretched([[0.0], [2.0]], 3).ravel()
     array([0., 1., 2.])
     """
-    given = rows_of("frames", frames)
+    given = np.asarray(rows_of("frames", frames))
     finite = np.isfinite(given).all(axis=1)
     if not finite.all():
         raise ValueError(f"frames must be finite, got NaN or infinity in row {int(finite.argmin())}")

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import brief, rows_of
@@ -72,7 +73,7 @@ class Chain:
         rows = rows_of("X", X)
         for step in self.steps:
             rows = _given_by(step, step.fit(rows).transform(rows), len(rows))
-        return given_back(X, rows)
+        return given_back(X, np.asarray(rows))
 
     def partial_fit(self, X: ArrayLike) -> Self:
         """Learn from X (n, d) and from what `partial_fit` was given before. Returns the chain itself.
@@ -114,7 +115,7 @@ class Chain:
         rows = rows_of("X", X)
         for step in self.steps:
             rows = _given_by(step, step.transform(rows), len(rows))
-        return given_back(X, rows)
+        return given_back(X, np.asarray(rows))
 
     def inverse_transform(self, Z: ArrayLike) -> Array:
         """Undo the steps, last first. Raises TypeError where one has no inverse."""
@@ -125,7 +126,7 @@ class Chain:
                     f"steps must all have an inverse to be undone, got {type(step).__name__}, which has none"
                 )
             rows = step.inverse_transform(rows)
-        return given_back(Z, rows)
+        return given_back(Z, np.asarray(rows))
 
     def __repr__(self) -> str:
         return f"Chain({list(self.steps)!r})"
