@@ -100,12 +100,12 @@ class Gallery:
     @overload
     def topk(
         self, queries: Any, k: int, *, return_stats: Literal[False] = ..., exclude: Any = ..., mask: Any = ...,
-        bias: tuple[Any, Any] | None = ..., dtype: npt.DTypeLike | None = ..., **control: Unpack[Control],
+        bias: tuple[Any, Any] | None = ..., dtype: Any = ..., **control: Unpack[Control],
     ) -> TopK: ...  # fmt: skip
     @overload
     def topk(
         self, queries: Any, k: int, *, return_stats: Literal[True], exclude: Any = ..., mask: Any = ...,
-        bias: tuple[Any, Any] | None = ..., dtype: npt.DTypeLike | None = ..., **control: Unpack[Control],
+        bias: tuple[Any, Any] | None = ..., dtype: Any = ..., **control: Unpack[Control],
     ) -> tuple[Any, Any, SearchStats]: ...  # fmt: skip
     def topk(
         self,
@@ -115,7 +115,7 @@ class Gallery:
         exclude: Any = None,
         mask: Any = None,
         bias: tuple[Any, Any] | None = None,
-        dtype: npt.DTypeLike | None = None,
+        dtype: Any = None,
         return_stats: bool = False,
         **control: Unpack[Control],
     ) -> TopK | tuple[Any, Any, SearchStats]:
@@ -141,7 +141,7 @@ class Gallery:
         exclude: Any = None,
         mask: Any = None,
         bias: tuple[Any, Any] | None = None,
-        dtype: npt.DTypeLike | None = None,
+        dtype: Any = None,
         **control: Unpack[Control],
     ) -> Within:
         """`crossmodal_fast.within` in this gallery, with ids for indices; exclude holds ids."""

@@ -3,7 +3,6 @@
 from typing import Any, Literal, Unpack, overload
 
 import numpy as np
-import numpy.typing as npt
 
 from . import _validate
 from ._arrays import given_back, taken
@@ -36,7 +35,7 @@ def pairwise_distances(
     metric: str = "euclidean",
     *,
     metric_kwargs: dict[str, Any] | None = None,
-    dtype: npt.DTypeLike | None = None,
+    dtype: Any = None,
     out: Any = None,
     **control: Unpack[Control],
 ) -> Any:
@@ -44,23 +43,25 @@ def pairwise_distances(
 
     Parameters
     ----------
-    X : (..., m, d) numbers
+    X : (..., m, d) numbers, in an array or a table of any library that the README lists
     Y : (..., n, d) numbers, leading axes broadcast against those of X. None: X itself, for half the work; the result is
         then symmetric to the bit.
     metric : euclidean, sqeuclidean, cosine, correlation, dot (a similarity), cityblock, chebyshev, minkowski, canberra,
         braycurtis, jensenshannon, hellinger, hamming, jaccard, or another name of SciPy's `cdist`
     metric_kwargs : as in SciPy: p and w (minkowski), V (seuclidean), VI (mahalanobis), base (jensenshannon), w for most
         others. V and VI default to values over all rows of X and Y.
-    dtype : of the result; default float64 if X or Y is float64 or an integer wider than 8 bits, else float32
-    out : array of the result's shape and dtype to write into
+    dtype : of the result, NumPy's or a tensor's; default float64 if X or Y is float64 or an integer wider than 8 bits,
+        else float32
+    out : NumPy array, or torch tensor in the host's memory, of the result's shape and dtype to write into
     **control : see `Control`
 
     Returns
     -------
-    (..., m, n) array. Against the canonical float64 value: relative 1e-6 for the L2 family, absolute 1e-6 |x||y| for
-    dot, absolute 1e-6 for cosine and correlation in float32; 1e-13 max(1, d/256) on the same scales in float64. The
-    other metrics are canonical values rounded once. Cancellation does not happen: entries that the expansion cannot
-    give at that accuracy are computed directly.
+    (..., m, n) array of the type and on the device of X; NumPy's for lists, tables and stores. Against the canonical
+    float64 value: relative 1e-6 for the L2 family, absolute 1e-6 |x||y| for dot, absolute 1e-6 for cosine and
+    correlation in float32; 1e-13 max(1, d/256) on the same scales in float64. The other metrics are canonical values
+    rounded once. Cancellation does not happen: entries that the expansion cannot give at that accuracy are computed
+    directly.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def topk(
     exclude: Any = None,
     mask: Any = None,
     bias: tuple[Any, Any] | None = None,
-    dtype: npt.DTypeLike | None = None,
+    dtype: Any = None,
     return_stats: bool = False,
     **control: Unpack[Control],
 ) -> TopK | tuple[Any, Any, SearchStats]:
@@ -143,9 +144,9 @@ def topk(
 
     Parameters
     ----------
-    queries : (..., m, d) numbers
-    gallery : (..., n, d) numbers, leading axes broadcast against those of queries; two-dimensional stores (memmap,
-        HDF5, zarr) on either side are read block by block
+    queries : (..., m, d) numbers, in an array or a table of any library that the README lists
+    gallery : (..., n, d) numbers, leading axes broadcast against those of queries; sparse matrices and two-dimensional
+        stores (memmap, HDF5, zarr) on either side are read block by block
     k : 1 <= k <= n
     metric, metric_kwargs, dtype : as in `pairwise_distances`; dtype is that of the distances
     exclude_self : query i may not match gallery row i; needs m == n
@@ -157,8 +158,9 @@ def topk(
 
     Returns
     -------
-    TopK(distances, indices) : (..., m, k) each, best first; distances ascend (for dot, similarities descend). Ordered
-        by the canonical float64 value, ties by lowest index, NaN last. Slots left empty hold index -1 and +inf (-inf).
+    TopK(distances, indices) : (..., m, k) each, of the type of queries, best first; distances ascend (for dot,
+        similarities descend). Ordered by the canonical float64 value, ties by lowest index, NaN last. Slots left empty
+        hold index -1 and +inf (-inf).
     SearchStats : with return_stats=True, as a third element
 
     Raises
@@ -211,7 +213,7 @@ def topk_both(
     exclude: Any = None,
     mask: Any = None,
     bias: tuple[Any, Any] | None = None,
-    dtype: npt.DTypeLike | None = None,
+    dtype: Any = None,
     return_stats: bool = False,
     **control: Unpack[Control],
 ) -> tuple[TopK, TopK] | tuple[TopK, TopK, SearchStats]:
@@ -254,7 +256,7 @@ def within(
     exclude: Any = None,
     mask: Any = None,
     bias: tuple[Any, Any] | None = None,
-    dtype: npt.DTypeLike | None = None,
+    dtype: Any = None,
     **control: Unpack[Control],
 ) -> Within:
     """All gallery rows within a radius of every query, inclusive.
@@ -414,13 +416,13 @@ def transfer(
         M (g, d_out, d_in)
     normalize : divide each row of the result, the bias included, by its Euclidean length, while it is in a cache; a row
         of zeros stays
-    out : array of the result's shape and dtype to write into
+    out : as in `pairwise_distances`
     **control : see `Control`
 
     Returns
     -------
-    (..., n, d_out) array, float64 if E or M is float64 or an integer wider than 8 bits, else float32. With u the unit
-    roundoff of that dtype and g = (d_in + 2) u / (1 - (d_in + 2) u), each entry is within
+    (..., n, d_out) array of the type of E, float64 if E or M is float64 or an integer wider than 8 bits, else float32.
+    With u the unit roundoff of that dtype and g = (d_in + 2) u / (1 - (d_in + 2) u), each entry is within
     w_r = g (sum_c |M_rc||e_c| + |bias_r|) of the exact value; with normalize, y being the exact row before it is
     divided, within (w_r + |w|) / |y| + u + (d_out + 4) 2**-53. Lengths neither overflow nor vanish; a row with entries
     that do not fit the dtype before it is divided becomes NaN.

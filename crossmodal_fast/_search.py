@@ -36,7 +36,7 @@ class Search(Control, total=False):
     exclude: Any
     mask: Any
     bias: tuple[Any, Any] | None
-    dtype: npt.DTypeLike | None
+    dtype: Any
 
 
 class Within(NamedTuple):
@@ -92,7 +92,7 @@ def select(
     metric: str,
     metric_kwargs: dict[str, Any] | None,
     pairs: Pairs,
-    dtype: npt.DTypeLike | None,
+    dtype: Any,
     settled: Config,
     prepared: Any = None,
 ) -> tuple[list[tuple[Array, Array]], SearchStats]:
@@ -122,7 +122,7 @@ def search_within(
     metric: str,
     metric_kwargs: dict[str, Any] | None,
     pairs: Pairs,
-    dtype: npt.DTypeLike | None,
+    dtype: Any,
     settled: Config,
     prepared: Any = None,
 ) -> Within:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._arrays import taken, written
+from ._arrays import numpy_dtype, taken, written
 from .kernels.tiles import metrics
 from .kernels.tiles.finite import first_unfinite
 
@@ -200,7 +200,7 @@ def output_dtype(dtype: Any, *inputs: Any) -> np.dtype[Any]:
         narrow = all(np.dtype(value.dtype).name in EXACT_IN_FLOAT32 for value in inputs)
         return np.dtype(np.float32 if narrow else np.float64)
     try:
-        found: np.dtype[Any] = np.dtype(dtype)
+        found: np.dtype[Any] = np.dtype(numpy_dtype(dtype))
     except TypeError:
         raise TypeError(f"dtype must be float16, float32 or float64, got {dtype!r}") from None
     if found.name not in ("float16", "float32", "float64"):

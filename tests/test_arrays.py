@@ -281,6 +281,12 @@ def test_statistics_stay_as_they_are():
     assert isinstance(stats, cmf.SearchStats)
 
 
+@pytest.mark.parametrize(("form", "name"), [("torch", "float16"), ("tensorflow", "float64"), ("jax", "float16")])
+def test_dtype_may_be_that_of_a_tensor(form, name):
+    wanted = getattr(library("jax").numpy if form == "jax" else library(form), name)
+    assert cmf.topk(X, Y, 2, dtype=wanted, **NUMPY).distances.dtype == name
+
+
 def test_results_are_written_into_a_tensor():
     torch = library("torch")
     out, shared = torch.empty(6, 11), np.empty((6, 11), np.float32)

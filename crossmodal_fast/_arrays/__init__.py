@@ -8,8 +8,8 @@ A library is known by the module of a value's type, which proves that it is load
 is one function and a line in `READERS`, and in `MAKERS` where its arrays have no array namespace.
 """
 
-from ._readers import taken, written
+from ._readers import numpy_dtype, taken, written
 from ._results import given_back
 from ._sparse import SparseRows
 
-__all__ = ["SparseRows", "given_back", "taken", "written"]
+__all__ = ["SparseRows", "given_back", "numpy_dtype", "taken", "written"]

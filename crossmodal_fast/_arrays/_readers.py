@@ -15,6 +15,7 @@ def taken(name: str, value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value
     library = library_of(value)
+    # Arrays of a device pass here, before a reader copies them to the host: a backend that reads them takes them here.
     return READERS[library](name, value) if library else readable(name, value, exported)
 
 
@@ -26,6 +27,14 @@ def written(out: Any) -> Any:
     if isinstance(found, np.ndarray) and found.ctypes.data != out.data_ptr():
         raise ValueError(f"out must be in the memory of the host, got a tensor on {out.device}")
     return found
+
+
+def numpy_dtype(dtype: Any) -> Any:
+    """NumPy's for a dtype of torch or TensorFlow; what else stands for one as it is."""
+    library = library_of(dtype)
+    if library == "torch":
+        return str(dtype).rpartition(".")[2]
+    return dtype.as_numpy_dtype if library == "tensorflow" else dtype
 
 
 def library_of(value: Any) -> str:

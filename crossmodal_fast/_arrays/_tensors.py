@@ -1,7 +1,4 @@
-"""Dense arrays of other libraries, in the memory of the host or copied there from a device.
-
-A backend that reads device memory takes over in these functions: nothing behind them has seen the array yet.
-"""
+"""Dense arrays of other libraries, in the memory of the host or copied there from a device."""
 
 import sys
 from collections.abc import Callable
