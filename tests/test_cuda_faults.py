@@ -34,13 +34,13 @@ FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands i
         filtered, "filter", "place = atomicAdd(&count[r], 1)", "place = count[r]++", "RACE: argument 13",
     ),
     "pairs at the threshold dropped": (
-        filtered, "filter", "if (upper >= goal)", "if (upper > goal)", "Arrays are not equal",
+        filtered, "filter", "if (upper >= reach[at])", "if (upper > reach[at])", "Arrays are not equal",
     ),
     "a first look that is narrower than the bound": (
         filtered, "filter", "wide = fmaxf(wide, y.z)", "wide = y.z", "Arrays are not equal",
     ),
     "rows of a tile read before they are there": (
-        kept, "filter", "  __syncthreads();\n", "", "RACE: shared",
+        kept, "filter", "  };\n  __syncthreads();\n", "  };\n", "RACE: shared",
     ),
     "the rounding of scores forgotten": (
         bounded, "bound", "* scale * ROOM;", "* scale * 0;", "assert",

@@ -111,7 +111,7 @@ class Cupy:
             staging.copied(self.xp, target, host, after)
 
     def host(self, array):
-        return self.xp.asnumpy(array)
+        return self.xp.asnumpy(array) if array.nbytes < staging.WORTH else staging.fetched(self.xp, array)
 
     def mark(self):
         event = self.xp.cuda.Event(disable_timing=True)

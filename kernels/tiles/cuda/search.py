@@ -8,6 +8,7 @@ Sum     of the tensor cores, inside the bound (`bounds.py`)
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ ROWS, COLUMNS, ALIGNED = 128, 256, 64  # of a block of filter.cu; scores between
 # 640 MB of float16: an H100's cuBLAS did 680 TFLOP/s for 10,000 x 32,768 x 768, 608 for 8192 columns, 502 for 2048, and
 # 520 where scores were float32. Tiles that stay in its L2 are too small for launches from Python, 10 us each
 TILE_SCORES = 320 << 20
-QUERY_ROWS, LEAST_ROWS = 8192, 256
+QUERY_ROWS, FIRST, LEAST_ROWS = 5120, 1280, 256
 FEW, LEAST_CAPACITY, CAPACITY_OF_FEW = 256, 1024, 4096  # few queries can hold more: launches outweigh what that costs
 KEPT_SHARE = 0.8  # of the free memory, that a gallery may keep
 
@@ -35,6 +36,14 @@ class Plan:
     capacity: int
     rows: int
     tile_scores: int
+
+    def blocks(self, m):
+        """(start, stop) of queries; with many the first and the last are short, for nothing hides their copies."""
+        short = FIRST if m > 2 * FIRST and self.query_rows >= FIRST else 0
+        inner = m - 2 * short
+        step = max(1, -(-inner // max(1, -(-inner // self.query_rows))))
+        edges = [0, *range(short, m - short, step), m - short, m] if short else [*range(0, m, step), m]
+        return [(start, stop) for start, stop in pairwise(edges) if start < stop]
 
     def groups(self, n):
         """(start, stop) of the gallery rows that are on the device together."""
@@ -55,7 +64,7 @@ def fitted(driver, max_bytes, attempt):
 def plan(m, n, d, k, itemsize, max_bytes, room, kept=False, masked=False):
     """The largest sizes that fit into `room`, or ValueError with the least that would do."""
     capacity = min(n, max(LEAST_CAPACITY if m > FEW else CAPACITY_OF_FEW, 4 * k))
-    sizes = {"query_rows": -(-max(1, m) // -(-max(1, m) // QUERY_ROWS)), "rows": n, "tile_scores": TILE_SCORES}
+    sizes = {"query_rows": min(max(1, m), QUERY_ROWS), "rows": n, "tile_scores": TILE_SCORES}
     least = {"query_rows": 1, "rows": n if kept else min(n, LEAST_ROWS), "tile_scores": 0}
 
     def needed(query_rows, rows, tile_scores):
@@ -147,14 +156,20 @@ class Search:
         return held
 
     def blocks(self):
-        """`Queries`, block by block."""
-        for start, stop in self.x.blocks(self.sizes.query_rows):
-            make = self.spare.taken(self.driver, stop - start, self.k)
-            target = make("rows", (stop - start, self.x.shape[1]), self.x.dtype)
-            rows = uploaded(self.driver, self.x, start, stop, target)
-            held = on_device(self.driver, rows, self.metric.form, self.centre, 1, make)
-            number, bias = np.arange(start, stop), self.filters.bias
-            yield Queries(held, number, make, None if bias is None else self.driver.array(bias[0][number]))
+        """`Queries`, block by block. The place of the next is taken, and marked, before the device works on this."""
+        driver, x, bias = self.driver, self.x, self.filters.bias
+        edges, places = self.sizes.blocks(len(x)), []
+        for number, (start, stop) in enumerate(edges):
+            while len(places) < min(number + 2, len(edges)):
+                first, last = edges[len(places)]
+                make = self.spare.taken(driver, last - first, self.k)
+                target = make("rows", (last - first, x.shape[1]), x.dtype)
+                places.append((make, target, None if len(edges) == 1 else driver.mark()))
+            make, target, mark = places[number]
+            places[number] = None
+            on = uploaded(driver, x, start, stop, target, mark)
+            held, rows = on_device(driver, on, self.metric.form, self.centre, 1, make), np.arange(start, stop)
+            yield Queries(held, rows, make, None if bias is None else driver.array(bias[0][rows]))
 
     def done(self, queries):
         """Nothing on the device works on these queries any more, and all of them were finite or need not be."""
