@@ -4,6 +4,7 @@ import ctypes
 import re
 import sys
 import types
+from functools import partial
 
 import numpy as np
 import pytest
@@ -94,3 +95,70 @@ def test_a_replacement_ends_with_its_context(monkeypatch):
         assert drivers.current() == "second"
         assert drivers.obstacle() is None
     assert isinstance(drivers.current(), drivers.Cupy)
+
+
+class Placed:
+    """An array as CuPy shows it: with an address."""
+
+    def __init__(self, array):
+        self.shape, self.strides, self.dtype, self.itemsize = array.shape, array.strides, array.dtype, array.itemsize
+        self.data = types.SimpleNamespace(ptr=array.ctypes.data)
+
+    def __len__(self):
+        return self.shape[0]
+
+
+class ColumnMajor:
+    """gemm as cuBLAS has it, on host addresses, and its math mode, which somebody has set to TF32."""
+
+    CUBLAS_OP_N, CUBLAS_OP_T = 0, 1
+
+    def __init__(self):
+        self.mode = 3
+
+    def getMathMode(self, handle):
+        return self.mode
+
+    def setMathMode(self, handle, mode):
+        self.mode = mode
+
+    def __getattr__(self, name):
+        dtype = np.dtype({"s": np.float32, "d": np.float64}[name[0]])
+        return partial({"gemm": self._gemm, "gemmStridedBatched": self._batch}[name[1:]], dtype)
+
+    def _matrix(self, dtype, address, rows, columns, leading):
+        size = dtype.itemsize * (leading * (columns - 1) + rows)
+        held = np.frombuffer((ctypes.c_char * size).from_address(address), dtype)
+        return np.lib.stride_tricks.as_strided(held, (rows, columns), (dtype.itemsize, leading * dtype.itemsize))
+
+    def _gemm(self, dtype, handle, of_a, of_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        assert (self.mode, of_a, of_b) == (0, self.CUBLAS_OP_T, self.CUBLAS_OP_N)
+        left, right = self._matrix(dtype, a, k, m, lda), self._matrix(dtype, b, k, n, ldb)
+        out = self._matrix(dtype, c, m, n, ldc)
+        scale, kept = (self._matrix(dtype, number, 1, 1, 1)[0, 0] for number in (alpha, beta))
+        out[...] = scale * (left.T @ right) + (kept * out if kept else 0)
+
+    def _batch(self, dtype, *given):
+        *head, alpha, a, lda, to_a, b, ldb, to_b, beta, c, ldc, to_c, count = given
+        for at in range(count):
+            places = (start + at * step * dtype.itemsize for start, step in ((a, to_a), (b, to_b), (c, to_c)))
+            left, right, out = places
+            self._gemm(dtype, *head, alpha, left, lda, right, ldb, beta, out, ldc)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_are_row_major_in_full_precision(dtype, monkeypatch):
+    planted(monkeypatch, 1)
+    library, driver = ColumnMajor(), drivers.current()
+    driver.xp.cuda.cublas, driver.xp.cuda.device = library, types.SimpleNamespace(get_cublas_handle=lambda: 7)
+    rng = np.random.default_rng(4)
+    x, y, out = (rng.integers(-9, 10, shape).astype(dtype) for shape in ((3, 8), (5, 8), (3, 5)))
+    before = out.copy()
+    driver.product(*map(Placed, (x[:, 2:6], y[:, 2:6], out)), added=True)
+    np.testing.assert_array_equal(out, before + x[:, 2:6] @ y[:, 2:6].T)
+    driver.product(*map(Placed, (x[:1], y, out[:1])))
+    np.testing.assert_array_equal(out[:1], x[:1] @ y.T)
+    x, y, out = (rng.integers(-9, 10, shape).astype(dtype) for shape in ((4, 3, 8), (4, 5, 8), (4, 3, 5)))
+    driver.products(*map(Placed, (x, y, out)))
+    np.testing.assert_array_equal(out, x @ y.transpose(0, 2, 1))
+    assert library.mode == 3

@@ -2,10 +2,12 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 
 import simt
 import test_cuda_kernels as judges
+import test_cuda_pairwise as pairs
 
 pytestmark = judges.pytestmark
 
@@ -16,6 +18,10 @@ ordered = partial(judges.test_order_sorts_by_value_then_index, 9)
 ranked = partial(judges.test_rerank_gives_canonical_values, 0, "float32", False)
 bounded = partial(judges.test_bounds_hold_the_keys_of_exact_arithmetic, 1, True)
 checked = judges.test_prepare_names_the_first_row_that_is_not_finite
+
+measured = partial(pairs.test_distances_are_the_product_s_or_canonical, "sqeuclidean", False)
+mirrored = partial(pairs.test_distances_are_the_product_s_or_canonical, "dot", True)
+correlated = partial(pairs.test_vectors_are_canonical, "correlation", np.float64)
 
 FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands in its place, the words
     "totals of warps rewritten while others read them": (
@@ -52,6 +58,18 @@ FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands i
     "infinity taken for a number": (
         checked, "prepare", "finite &= size < INFINITE;", "finite &= size == size;", "assert",
     ),
+    "a repair of the wrong column": (
+        measured, "distances", "first + __ffs((int)mine) - 1", "left + __ffs((int)mine) - 1", "Arrays are not equal",
+    ),
+    "a bound of one norm alone": (
+        measured, "distances", "limit * both * both", "limit * own_factor * own_factor", "Arrays are not equal",
+    ),
+    "an entry of each triangle": (
+        mirrored, "distances", "mirrored && r > c", "mirrored && r > c + 40", "Arrays are not equal",
+    ),
+    "equal numbers less their rounded mean": (
+        correlated, "vectors", "constant ? 0 : ", "", "Arrays are not equal",
+    ),
 }  # fmt: skip
 
 
@@ -75,5 +93,5 @@ def test_without_a_fault_the_judges_are_content():
     def run(name, grid, arguments, block=256, **macros):
         simt.build(simt.CUDA / f"{name}.cu", "race", **macros).launch(name, grid, block, arguments, seed=1)
 
-    for judge in (tightened, filtered, kept, ordered, ranked, bounded, checked):
+    for judge in (tightened, filtered, kept, ordered, ranked, bounded, checked, measured, mirrored, correlated):
         judge(run)

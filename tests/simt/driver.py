@@ -43,6 +43,9 @@ class Emulated:
     def host(self, array):
         return np.array(array)
 
+    def into(self, target, array):
+        target[...] = array
+
     def mark(self):
         self.marks.append(len(self.launched))
         return self.marks[-1]
@@ -61,6 +64,22 @@ class Emulated:
 
     def gemm(self, x_md, y_nd, score, scale):
         x, y = x_md.astype(np.float32), y_nd.astype(np.float32)
-        reach = self.hostile * np.outer(*(np.sqrt(np.einsum("ad,ad->a", side, side)) for side in (x, y)))
-        exact = x @ y.T + (self.random.uniform(-1, 1, reach.shape) * reach).astype(np.float32)
+        exact = x @ y.T
+        self._move(x, y, exact)
         score[:, : len(y_nd)] = (exact * np.float32(scale)).astype(np.float16)
+
+    def product(self, x_md, y_nd, out_mn, *, added=False):
+        assert x_md.dtype == y_nd.dtype == out_mn.dtype
+        assert out_mn.flags.c_contiguous
+        with np.errstate(over="ignore", invalid="ignore"):
+            out_mn[...] = x_md @ y_nd.T + (out_mn if added else 0)
+        self._move(x_md, y_nd, out_mn)
+
+    def products(self, x_bmd, y_bnd, out_bmn):
+        for x_md, y_nd, out_mn in zip(x_bmd, y_bnd, out_bmn, strict=True):
+            self.product(x_md, y_nd, out_mn)
+
+    def _move(self, x, y, out_mn):
+        if self.hostile:
+            reach = self.hostile * np.outer(*(np.sqrt(np.einsum("ad,ad->a", side, side)) for side in (x, y)))
+            out_mn += (self.random.uniform(-1, 1, out_mn.shape) * reach).astype(out_mn.dtype)

@@ -33,7 +33,12 @@ inline float16 to_float16(double v) {
   memcpy(&narrow.bits, &half, sizeof half);
   return narrow;
 }
+inline float to_float(double v) { return (float)v; }
 inline float to_float_up(double v) {  // the least float that is not below v
   const float nearest = (float)v;
   return (double)nearest < v ? nextafterf(nearest, INFINITE) : nearest;
 }
+
+inline float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
+inline double multiply_add(double a, double b, double c) { return a * b + c; }  // -ffp-contract=off
+template <class T> T plus(T a, T b) { return a + b; }

@@ -22,6 +22,8 @@ by Cauchy-Schwarz and the accumulation bound A of the tensor cores; a score is i
 s + 2**-11 |s| stands for it; what fp32 loses in h itself is inside A and o', which is -o raised by
 2**-18 |o| and 2**-30. The lower bound takes all of that off again, twice (`below` of bounds.cuh).
 
+Distances of all pairs (expansion.py) take float64 products: vectors.cu makes the rows for them, distances.cu ends them.
+
 Device code comes with -fmad=false; CuPy forces -ftz=true on what it compiles, so that conversions from and to float64
 are PTX of our own (instructions.cuh). tests/simt runs these files on a CPU, tests/test_cuda_source.py compiles them.
 """

@@ -1,8 +1,8 @@
 """The narrow way to a GPU: memory, copies, kernels, products of codes. CuPy here, an emulator in the tests.
 
-A driver has `xp` (NumPy's names on its arrays), `empty`, `view`, `array`, `put` and `host` (memory, and copies to the
-device and back), `launch` and `gemm`, `room` (bytes that are free), `mark` (all that was asked for so far), `release`,
-and `out_of_memory`. Nothing else of CuPy is used by the launchers.
+A driver has `xp` (NumPy's names on its arrays), `empty`, `view`, `array`, `put`, `host` and `into` (memory, and copies to
+the device and back), `launch`, `gemm`, `product` and `products`, `room` (bytes that are free), `mark` (all that was
+asked for so far), `release`, and `out_of_memory`. Nothing else of CuPy is used by the launchers.
 """
 
 import contextlib
@@ -24,6 +24,8 @@ FLOAT16, IN_FLOAT32 = 2, 68  # CUDA_R_16F, CUBLAS_COMPUTE_32F
 WHOLE_SUMS = 16  # CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION: parts of a sum are not rounded to float16
 KEPT_FREE = 64 << 20  # bytes of the device, for cuBLAS and other callers
 CODES = {np.dtype(name): code for name, code in (("i4", "i"), ("u4", "I"), ("i8", "q"), ("f8", "d"), ("f4", "f"))}
+DEFAULT_MATH = 0  # CUBLAS_DEFAULT_MATH: float32 is float32
+LETTER = {"float32": "s", "float64": "d"}  # of a name in cuBLAS
 _replacements = []
 
 
@@ -113,6 +115,13 @@ class Cupy:
     def host(self, array):
         return self.xp.asnumpy(array) if array.nbytes < staging.WORTH else staging.fetched(self.xp, array)
 
+    def into(self, target, array):
+        """Copy a device array into a host array of its shape."""
+        if target.flags.c_contiguous and target.dtype == array.dtype:
+            array.get(out=target)
+        else:
+            target[...] = array.get()
+
     def mark(self):
         event = self.xp.cuda.Event(disable_timing=True)
         event.record()
@@ -147,6 +156,45 @@ class Cupy:
             )  # fmt: skip
         finally:
             cublas.setMathMode(handle, mode)
+
+    def product(self, x_md, y_nd, out_mn, *, added=False):
+        """out = x y^T (added: out + that), all float32 or all float64; x and y may be columns of wider rows."""
+        (m, d), n = x_md.shape, len(y_nd)
+        with self._full_precision() as (cublas, handle):
+            dtype = out_mn.dtype
+            one, kept = np.ones(1, dtype), np.full(1, added, dtype)
+            getattr(cublas, f"{LETTER[dtype.name]}gemm")(
+                handle, cublas.CUBLAS_OP_T, cublas.CUBLAS_OP_N, n, m, d, one.ctypes.data, y_nd.data.ptr,
+                _leading(y_nd), x_md.data.ptr, _leading(x_md), kept.ctypes.data, out_mn.data.ptr, _leading(out_mn),
+            )  # fmt: skip
+
+    def products(self, x_bmd, y_bnd, out_bmn):
+        """out_b = x_b y_b^T for every b, of one dtype, C order."""
+        (b, m, d), n = x_bmd.shape, y_bnd.shape[1]
+        with self._full_precision() as (cublas, handle):
+            dtype = out_bmn.dtype
+            one, zero = np.ones(1, dtype), np.zeros(1, dtype)
+            getattr(cublas, f"{LETTER[dtype.name]}gemmStridedBatched")(
+                handle, cublas.CUBLAS_OP_T, cublas.CUBLAS_OP_N, n, m, d, one.ctypes.data, y_bnd.data.ptr, d, n * d,
+                x_bmd.data.ptr, d, m * d, zero.ctypes.data, out_bmn.data.ptr, n, m * n, b,
+            )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _full_precision(self):
+        """cuBLAS and its handle, which others may have allowed TF32: it is theirs again afterwards."""
+        cublas = self.xp.cuda.cublas
+        handle = self.xp.cuda.device.get_cublas_handle()
+        before = cublas.getMathMode(handle)
+        cublas.setMathMode(handle, DEFAULT_MATH)
+        try:
+            yield cublas, handle
+        finally:
+            cublas.setMathMode(handle, before)
+
+
+def _leading(matrix):
+    """Elements from a row to the next; of one row alone, as many as it has."""
+    return max(matrix.strides[0] // matrix.itemsize, matrix.shape[1])
 
 
 @cache

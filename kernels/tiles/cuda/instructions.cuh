@@ -40,9 +40,28 @@ __device__ __forceinline__ float16 to_float16(double v) {
   asm("cvt.rn.f16.f64 %0, %1;" : "=h"(narrow.bits) : "d"(v));
   return narrow;
 }
+__device__ __forceinline__ float to_float(double v) {
+  float narrow;
+  asm("cvt.rn.f32.f64 %0, %1;" : "=f"(narrow) : "d"(v));
+  return narrow;
+}
 __device__ __forceinline__ float to_float_up(double v) {  // the least float that is not below v
   float narrow;
   asm("cvt.rp.f32.f64 %0, %1;" : "=f"(narrow) : "d"(v));
   return narrow;
 }
+
+// a b + c: of floats rounded once, of doubles twice, subnormals kept.
+__device__ __forceinline__ float multiply_add(float a, float b, float c) {
+  float total;
+  asm("fma.rn.f32 %0, %1, %2, %3;" : "=f"(total) : "f"(a), "f"(b), "f"(c));
+  return total;
+}
+__device__ __forceinline__ double multiply_add(double a, double b, double c) { return __dadd_rn(__dmul_rn(a, b), c); }
+__device__ __forceinline__ float plus(float a, float b) {
+  float total;
+  asm("add.rn.f32 %0, %1, %2;" : "=f"(total) : "f"(a), "f"(b));
+  return total;
+}
+__device__ __forceinline__ double plus(double a, double b) { return __dadd_rn(a, b); }
 #endif

@@ -1,0 +1,119 @@
+"""Distances of tiles of pairs through float64 products on the device, as accurate as `pairwise_distances` promises.
+
+Work    rows become vectors (vectors.cu), a tile of them a product (cuBLAS), that its distances (distances.cu)
+Shapes  rows (r, d), columns (c, d) float32 or float64 -> (r, c) float32 or float64, on the device
+Cost    2 r c d flops in float64, which an H100 does as fast as those of float32; 5 or 6 launches a tile
+Sum     float64; in pieces of PIECE features for float64 results, so that the bound grows with PIECE + d / PIECE, not d
+
+The bound is that of `tiles/rectangle.py`, for any order in which a product is added up. Squares are summed in eight
+lanes, d / 8 + 3 roundings. A canonical value and the last rounding have the rest of the promise.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..encode import sampled
+from ..rectangle import SHARE
+
+BLOCK, LANES = 256, 8  # threads; threads of a row in vectors.cu
+ROWS, COLUMNS = 64, 128  # of a block of distances.cu
+PIECE = 128  # features a product for float64 results: 16 flops a byte of the tile, which is read and written again
+FORM = {"euclidean": 0, "sqeuclidean": 0, "dot": 1, "cosine": 2, "correlation": 3}  # of forms.cuh
+INPUT = {"float32": "float", "float64": "double"}
+UNIT = 2.0**-53
+TILE_PAIRS = (
+    1 << 24
+)  # 128 MB of products: a launch from Python takes 20 to 35 us, such a product of 768 features 0.5 ms
+SIDE_BYTES = 1 << 28  # of vectors of one side
+SAMPLE_COPIES = 4  # of the rows that decide about the centre
+LEAST = 16  # rows and columns of a tile
+
+
+@dataclass(frozen=True)
+class Side:
+    """Rows on the device, as vectors.cu made them: float64."""
+
+    vector: Any
+    exact: Any  # rows to repair from
+    square: Any
+    factor: Any
+
+    def __len__(self):
+        return len(self.square)
+
+
+def row_bytes(d, itemsize):
+    """Bytes of a row of a side: read and converted on the host, as given, as a vector and exact on the device."""
+    return d * (3 * itemsize + 16) + 32
+
+
+def sizes(x, y, metric, pair_bytes, max_bytes, *, fixed=0, owner_bytes=0, square=False):
+    """(rows, columns) of a tile that fits beside `fixed` bytes; owner_bytes: more for a row or a column of it."""
+    d, n = x.shape[1], len(y)
+    each = row_bytes(d, np.result_type(x.dtype, y.dtype).itemsize)
+    looking = SAMPLE_COPIES * 8 * d * len(sampled(y)) if metric.form == "l2" and n else 0  # before the first tile
+    columns = max(1, min(n, max(LEAST, SIDE_BYTES // each)))  # wide: what is as wide as out is copied at once
+    rows = max(1, min(len(x), max(LEAST, TILE_PAIRS // columns)))
+    if square:
+        rows = columns = min(n, max(LEAST, int(TILE_PAIRS**0.5)))
+
+    def needed():
+        return fixed + max(looking, (rows + columns) * (each + owner_bytes) + rows * columns * pair_bytes)
+
+    while needed() > max_bytes:
+        if rows <= LEAST and columns <= LEAST:
+            raise ValueError(f"max_bytes must be at least {needed()} for d={d}, got {max_bytes}")
+        if square:
+            rows = columns = max(LEAST, rows // 2)
+        else:
+            rows, columns = (rows, max(LEAST, columns // 2)) if columns > rows else (max(LEAST, rows // 2), columns)
+    return rows, columns
+
+
+class Expansion:
+    """One metric on one device: sides, and the distances of tiles of them."""
+
+    def __init__(self, driver, where, d, dtype, result):
+        """where: the `encode.Space`; dtype: of the rows; result: of the distances, float64 or less."""
+        self.driver, self.metric, self.d, self.dtype, self.result = driver, where.metric, d, dtype, result
+        self.centre = None if where.centre is None else driver.array(where.centre)
+        self.form = np.int32(FORM[self.metric.name])
+        double = result == np.float64
+        self.piece = min(PIECE, d) if double else d
+        roundings = max(self.piece + -(-d // self.piece), d // LANES + 4) + 8
+        growth, promise = 1.01 * roundings * UNIT, SHARE * (1e-13 * max(1, d / 256) if double else 1e-6)
+        self.limit = np.float64(growth / promise if self.metric.form == "l2" else 8 * (d + 8) * UNIT)
+
+    def side(self, rows):
+        """`Side` of host rows (r, d)."""
+        driver, xp, (m, d) = self.driver, self.driver.xp, rows.shape
+        on_device = driver.array(rows.astype(self.dtype, copy=False))
+        vector, square, factor = xp.empty((m, d)), xp.empty(m), xp.empty(m)
+        exact = None if self.centre is None else xp.empty((m, d))
+        arguments = [on_device, np.int32(m), np.int32(d), self.form, self.centre, vector, exact, square, factor]
+        driver.launch("vectors", -(-m * LANES // BLOCK), BLOCK, arguments, INPUT=INPUT[self.dtype.name])
+        return Side(vector, vector if exact is None else exact, square, factor)
+
+    def products(self, x, y):
+        """(r, c) float64, in pieces."""
+        product = self.driver.xp.empty((len(x), len(y)))
+        for start in range(0, self.d, self.piece):
+            part = np.s_[:, start : start + self.piece]
+            self.driver.product(x.vector[part], y.vector[part], product, added=start > 0)
+        return product
+
+    def finish(self, x, y, product, out, *, mirrored=False):
+        """Fill out (r, c), which may be the product; mirrored: x is y, below the diagonal is what is above it."""
+        rows, columns = out.shape
+        self.driver.launch("distances", (-(-columns // COLUMNS), -(-rows // ROWS)), BLOCK, [
+            product, *map(np.int32, (rows, columns, self.d)), self.form, *map(np.int32, (self.metric.rooted, mirrored)),
+            self.limit, x.exact, x.square, x.factor, y.exact, y.square, y.factor, out,
+        ], OUTPUT=INPUT[out.dtype.name])  # fmt: skip
+
+    def distances(self, x, y, *, mirrored=False):
+        """(r, c) of `result`'s dtype, or of float64 where a device has no such numbers."""
+        out = self.driver.xp.empty((len(x), len(y)), np.float32 if self.result == np.float32 else np.float64)
+        self.finish(x, y, self.products(x, y), out, mirrored=mirrored)
+        return out
