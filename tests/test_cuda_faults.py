@@ -8,6 +8,7 @@ import pytest
 import simt
 import test_cuda_kernels as judges
 import test_cuda_pairwise as pairs
+import test_cuda_softmax as logarithms
 
 pytestmark = judges.pytestmark
 
@@ -22,6 +23,9 @@ checked = judges.test_prepare_names_the_first_row_that_is_not_finite
 measured = partial(pairs.test_distances_are_the_product_s_or_canonical, "sqeuclidean", False)
 mirrored = partial(pairs.test_distances_are_the_product_s_or_canonical, "dot", True)
 correlated = partial(pairs.test_vectors_are_canonical, "correlation", np.float64)
+summed = partial(logarithms.test_sums_of_stretches, (70, 33))
+merged = logarithms.test_stretches_are_merged_into_running_sums
+raised = logarithms.test_exponentials_are_within_four_units
 
 FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands in its place, the words
     "totals of warps rewritten while others read them": (
@@ -70,6 +74,19 @@ FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands i
     "equal numbers less their rounded mean": (
         correlated, "vectors", "constant ? 0 : ", "", "Arrays are not equal",
     ),
+    "sums written where others still read the largest": (
+        partial(summed, 1), "column_sums", "  __syncthreads();  // all have read the largest\n", "", "RACE: shared",
+    ),
+    "a stretch that reaches into the next": (
+        partial(summed, 0), "row_sums", "min(columns, first + stretch)", "min(columns, first + stretch + 1)",
+        "Arrays are not equal",
+    ),
+    "a running sum that is not brought to the new largest": (
+        merged, "merge", "__dmul_rn(total[owner], share(before, most))", "total[owner]", "Not equal to tolerance",
+    ),
+    "a missing term beside an infinite one forgotten": (
+        merged, "merge", "as_it_is ? part_total[at] :", "as_it_is ? fabs(most) :", "Not equal to tolerance",
+    ),
 }  # fmt: skip
 
 
@@ -93,5 +110,7 @@ def test_without_a_fault_the_judges_are_content():
     def run(name, grid, arguments, block=256, **macros):
         simt.build(simt.CUDA / f"{name}.cu", "race", **macros).launch(name, grid, block, arguments, seed=1)
 
-    for judge in (tightened, filtered, kept, ordered, ranked, bounded, checked, measured, mirrored, correlated):
+    for judge in (tightened, filtered, kept, ordered, ranked, bounded, checked, measured, mirrored, correlated, merged, raised):
         judge(run)
+    for axis in range(2):
+        summed(axis, run)

@@ -27,6 +27,7 @@ TILE_PAIRS = (
     1 << 24
 )  # 128 MB of products: a launch from Python takes 20 to 35 us, such a product of 768 features 0.5 ms
 SIDE_BYTES = 1 << 28  # of vectors of one side
+TILE_ROWS = 1 << 18  # a grid is at most 65,535 blocks high, of 8 rows or of 64
 SAMPLE_COPIES = 4  # of the rows that decide about the centre
 LEAST = 16  # rows and columns of a tile
 
@@ -55,7 +56,7 @@ def sizes(x, y, metric, pair_bytes, max_bytes, *, fixed=0, owner_bytes=0, square
     each = row_bytes(d, np.result_type(x.dtype, y.dtype).itemsize)
     looking = SAMPLE_COPIES * 8 * d * len(sampled(y)) if metric.form == "l2" and n else 0  # before the first tile
     columns = max(1, min(n, max(LEAST, SIDE_BYTES // each)))  # wide: what is as wide as out is copied at once
-    rows = max(1, min(len(x), max(LEAST, TILE_PAIRS // columns)))
+    rows = max(1, min(len(x), max(LEAST, TILE_PAIRS // columns), TILE_ROWS))
     if square:
         rows = columns = min(n, max(LEAST, int(TILE_PAIRS**0.5)))
 

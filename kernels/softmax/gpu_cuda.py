@@ -1,0 +1,83 @@
+"""`softmax` on CUDA: tiles of distances, or of ready scores, each added to its running sums on the device.
+
+Work    `tiles/cuda/expansion.py`, then `tiles/cuda/sums.py`, a tile after the other
+Shapes  x (m, d), y (n, d) or None, u (m,), v (n,) -> rows (m,), columns (n,), either of them None
+Cost    2 m n d flops in float64, m n exponentials for each side; memory on the device and here at most max_bytes
+Sum     of both
+"""
+
+import numpy as np
+
+from ..tiles.cuda import driver as drivers
+from ..tiles.cuda.expansion import TILE_PAIRS, TILE_ROWS, Expansion, sizes
+from ..tiles.cuda.sums import STRETCH, Sums
+from ..tiles.encode import space
+
+UNIT = ("cosine", "correlation")  # metrics that are 1 - score
+SUM_BYTES = 64  # of a running sum, its shift, and what finishing takes
+PART_BYTES = 16  # of a sum of a stretch
+PAIR_BYTES = 8  # of a distance, which takes the place of its product
+READY_BYTES = 32  # of a ready score: read and converted on the host, as given, in float64
+
+
+def declines(x, y, metric, *, precision, **_):
+    if y is not None and metric.form is None:
+        return f"it has no kernel for metric={metric.name!r} yet"
+    if precision not in ("auto", "float64"):
+        return f"it computes in float64, not precision={precision!r}"
+    return drivers.obstacle()
+
+
+def softmax(x, y, metric, *, beta, bias, rows, columns, max_bytes, precision, tick=None):
+    """Fill rows (m,) and columns (n,)."""
+    driver, fixed = drivers.current(), SUM_BYTES * (len(bias[0]) + len(bias[1]))
+    scale, constant = (beta, 0.0) if y is None or metric.descending else (-beta, beta * (metric.name in UNIT))
+    sums = [
+        (Sums(driver, axis, len(out), scale, bias[1 - axis] + constant), out)
+        for axis, out in enumerate((rows, columns))
+        if out is not None
+    ]
+
+    def add(tile, left, right):
+        for side, _ in sums:
+            side.add(tile, left, right)
+
+    if y is None:
+        _ready(driver, x, add, max_bytes, fixed)
+    else:
+        _distances(driver, x, y, metric, add, max_bytes, fixed, tick)
+    for side, out in sums:
+        side.result(out)
+
+
+def _pair_bytes(score):
+    """Of a score and its share of the sums of stretches, those of rows or those of columns."""
+    return score + -(-2 * PART_BYTES // STRETCH)
+
+
+def _distances(driver, x, y, metric, add, max_bytes, fixed, tick):
+    d, dtype = x.shape[1], np.result_type(x.dtype, y.dtype)
+    pair = _pair_bytes(PAIR_BYTES)
+    tile_rows, tile_columns = sizes(x, y, metric, pair, max_bytes, fixed=fixed, owner_bytes=PART_BYTES)
+    expansion = Expansion(driver, space(metric, y), d, dtype, dtype)
+    for right, end in y.blocks(tile_columns):
+        columns = expansion.side(y.block(right, end))
+        for left, stop in x.blocks(tile_rows):
+            rows = expansion.side(x.block(left, stop))
+            tile = expansion.products(rows, columns)
+            expansion.finish(rows, columns, tile, tile)
+            add(tile, left, right)
+            del rows, tile  # before there are others
+        del columns
+        if tick is not None:
+            tick(end, len(y))
+
+
+def _ready(driver, x, add, max_bytes, fixed):
+    """The same of ready scores, read in whole rows."""
+    n = x.shape[1]
+    fixed, row = fixed + PART_BYTES * n, _pair_bytes(READY_BYTES) * n + PART_BYTES
+    if (needed := fixed + row) > max_bytes:
+        raise ValueError(f"max_bytes must be at least {needed} (one row of {n} scores), got {max_bytes}")
+    for start, stop in x.blocks(max(1, min((max_bytes - fixed) // row, TILE_PAIRS // n, TILE_ROWS))):
+        add(driver.array(x.block(start, stop)).astype(np.float64, copy=False), start, 0)
