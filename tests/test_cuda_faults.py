@@ -9,6 +9,7 @@ import simt
 import test_cuda_kernels as judges
 import test_cuda_pairwise as pairs
 import test_cuda_softmax as logarithms
+import test_cuda_transfer as maps
 
 pytestmark = judges.pytestmark
 
@@ -26,6 +27,8 @@ correlated = partial(pairs.test_vectors_are_canonical, "correlation", np.float64
 summed = partial(logarithms.test_sums_of_stretches, (70, 33))
 merged = logarithms.test_stretches_are_merged_into_running_sums
 raised = logarithms.test_exponentials_are_within_four_units
+mapped = partial(maps.test_mapping_is_exact_on_whole_numbers, np.float32, 5, 1050)
+finished = partial(maps.test_finish_adds_divides_and_reports, np.float64)
 
 FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands in its place, the words
     "totals of warps rewritten while others read them": (
@@ -84,6 +87,24 @@ FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands i
     "a running sum that is not brought to the new largest": (
         merged, "merge", "__dmul_rn(total[owner], share(before, most))", "total[owner]", "Not equal to tolerance",
     ),
+    "rows of the next features written while others read the last": (
+        mapped, "mapping", "        __syncthreads();  // all have read what is there\n", "", "RACE: shared",
+    ),
+    "rows read before they are there": (
+        mapped, "mapping", "        }\n        __syncthreads();\n", "        }\n", "RACE: shared",
+    ),
+    "rows of another matrix mapped too": (
+        mapped, "mapping", "lane < TOTALS && r < rows &&", "lane < TOTALS &&", "RACE|stray|Arrays are not equal",
+    ),
+    "totals of two lanes exchanged": (
+        mapped, "mapping", "sent = upper ? sum[i] : second", "sent = upper ? second : sum[i]", "Arrays are not equal",
+    ),
+    "lengths of float64 rows that vanish": (
+        finished, "finish", "if (sizeof(REAL) == 4 || largest == 0)", "if (true)", "Not equal to tolerance",
+    ),
+    "NaN taken for a finite number": (
+        finished, "finish", "finite &= size < INFINITE;", "finite &= !(size == INFINITE);", "assert",
+    ),
     "a missing term beside an infinite one forgotten": (
         merged, "merge", "as_it_is ? part_total[at] :", "as_it_is ? fabs(most) :", "Not equal to tolerance",
     ),
@@ -110,7 +131,20 @@ def test_without_a_fault_the_judges_are_content():
     def run(name, grid, arguments, block=256, **macros):
         simt.build(simt.CUDA / f"{name}.cu", "race", **macros).launch(name, grid, block, arguments, seed=1)
 
-    for judge in (tightened, filtered, kept, ordered, ranked, bounded, checked, measured, mirrored, correlated, merged, raised):
+    for judge in (
+        tightened,
+        filtered,
+        ordered,
+        ranked,
+        checked,
+        measured,
+        mirrored,
+        correlated,
+        merged,
+        raised,
+        mapped,
+        finished,
+    ):
         judge(run)
     for axis in range(2):
         summed(axis, run)

@@ -65,3 +65,50 @@ def test_log_sums_of_many_scores():
     found = cmf.logsumexp(scores, metric="precomputed", axis="both", backend="cuda", check_finite=False)
     for part, axis in zip(found, (1, 0), strict=True):
         np.testing.assert_allclose(part, logsumexp(scores, axis=axis), rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize(("counts", "d_out", "d_in"), [
+    ((1, 0, 8, 9, 3), 770, 768), ((64,) * 9, 100, 333), ((700, 3, 0, 40), 65, 1030), ((1500,), 512, 300),
+])  # fmt: skip
+def test_maps(counts, d_out, d_in, dtype):
+    rng = np.random.default_rng(53)
+    which = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    e, m = rng.standard_normal((len(which), d_in)), rng.standard_normal((len(counts), d_out, d_in))
+    e, m, bias = e.astype(dtype), m.astype(dtype), rng.standard_normal((len(counts), d_out)).astype(dtype)
+    for max_bytes in (None, 1 << 25):
+        plain, unit = (
+            cmf.transfer(e, m, bias, which=which, normalize=normalize, max_bytes=max_bytes, backend="cuda")
+            for normalize in (False, True)
+        )
+        for number in range(len(counts)):
+            mine = which == number
+            judge.transfer_within_bound(plain[mine], e[mine], m[number], bias[number])
+            judge.unit_transfer_within_bound(unit[mine], e[mine], m[number], bias[number])
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e-25, 1e18])
+@pytest.mark.parametrize("rows", [4, 40])
+def test_maps_keep_subnormals(rows, scale):
+    """By our kernel, by products of equal groups, by a product of all rows."""
+    rng = np.random.default_rng(51)
+    e, m = (scale * rng.standard_normal((rows, 20))).astype(np.float32), rng.standard_normal((2, 5, 20))
+    m, which = m.astype(np.float32), np.arange(rows) % 2
+    answer = cmf.transfer(e, m, which=which, backend="cuda")
+    for number in range(2):
+        judge.transfer_within_bound(answer[which == number], e[which == number], m[number])
+    judge.transfer_within_bound(cmf.transfer(e, m[0], backend="cuda"), e, m[0])
+
+
+def test_maps_are_not_taken_in_tf32():
+    import cupy
+
+    handle = cupy.cuda.device.get_cublas_handle()
+    before = cupy.cuda.cublas.getMathMode(handle)
+    cupy.cuda.cublas.setMathMode(handle, 3)  # CUBLAS_TF32_TENSOR_OP_MATH, somebody else's wish
+    try:
+        test_maps((1500,), 512, 300, np.float32)
+        test_maps((64,) * 9, 100, 333, np.float32)
+        assert cupy.cuda.cublas.getMathMode(handle) == 3
+    finally:
+        cupy.cuda.cublas.setMathMode(handle, before)

@@ -14,7 +14,10 @@ REGISTERS = {  # at most, on any architecture: 64 leave room for 1024 threads a 
     "bound.cu": 48,
     "column_sums.cu": 40,
     "distances.cu": 64,
+    "bound.cu": 48,
     "filter.cu": 96,
+    "finish.cu": 40,
+    "mapping.cu": 112,  # of float64 on sm_100a; of float32 80, for three blocks a processor
     "merge.cu": 64,  # 54 on sm_75, at most 40 elsewhere
     "order.cu": 40,
     "prepare.cu": 48,
@@ -25,6 +28,8 @@ REGISTERS = {  # at most, on any architecture: 64 leave room for 1024 threads a 
 }
 VARIANTS = {  # macros a kernel is compiled with, the first is the default
     "distances.cu": [{"OUTPUT": "float"}, {"OUTPUT": "double"}],
+    "finish.cu": [{"REAL": "float"}, {"REAL": "double"}],
+    "mapping.cu": [{"REAL": "float"}, {"REAL": "double"}],
     "prepare.cu": [{"INPUT": kind} for kind in ("float", "double", "float16", "bfloat16", "signed char")],
     "bound.cu": [{"FORM": form, "SIDE": side} for form in range(3) for side in range(2)],
     "filter.cu": [{"SCORE": kind} for kind in ("float16", "float")],
@@ -94,6 +99,28 @@ def test_it_compiles_within_its_registers(source, variant, architecture):
 )
 def test_float64_is_neither_fused_nor_flushed(source, variant):
     assert list(changed_arithmetic(source, *macros(variant))) == []
+
+
+FLUSHED = re.compile(r"\S*\.ftz\S*")
+
+
+@pytest.mark.parametrize("name", ["mapping.cu", "finish.cu"])
+def test_float32_of_maps_keeps_subnormals(name):
+    code, _ = nvrtc.compiled(simt.CUDA / name, "compute_90a")
+    assert FLUSHED.findall(code.decode()) == []
+    source, text = planted("instructions.cuh", "add.rn.f32", "add.rn.ftz.f32")
+    code, _ = nvrtc.compiled(simt.CUDA / name, "compute_90a", text=with_header(name, source, text))
+    assert FLUSHED.findall(code.decode())
+
+
+def with_header(name, header, text):
+    """A kernel with another text in place of a header."""
+    return (simt.CUDA / name).read_text(encoding="utf-8").replace(f'#include "{header.name}"\n', text)
+
+
+def test_matrices_are_read_by_sixteen_bytes():
+    code, _ = nvrtc.compiled(simt.CUDA / "mapping.cu", "compute_90a")
+    assert len(re.findall(r"ld\.global\.nc\.v4\.f32", code.decode())) == 4
 
 
 def test_every_kernel_has_a_ceiling():

@@ -24,6 +24,7 @@ s + 2**-11 |s| stands for it; what fp32 loses in h itself is inside A and o', wh
 
 Distances of all pairs (expansion.py) take float64 products: vectors.cu makes the rows for them, distances.cu ends them.
 Log-sum-exps (sums.py) read such tiles: row_sums.cu and column_sums.cu a stretch at a time, merge.cu stretch by stretch.
+Transfer (mapper.py) reads every matrix once: mapping.cu for few rows of each, finish.cu for biases and lengths.
 
 Device code comes with -fmad=false; CuPy forces -ftz=true on what it compiles, so that conversions from and to float64
 are PTX of our own (instructions.cuh). tests/simt runs these files on a CPU, tests/test_cuda_source.py compiles them.
