@@ -114,6 +114,7 @@ def test_little_memory_does(metric, alone):
     judge.pairwise_within_bound(answer, sides[0], y, metric)
 
 
+@pytest.mark.heavy  # the kernels alone run in these builds below
 @pytest.mark.parametrize("flavour", ["race", "address"])
 def test_no_race_and_no_stray_access(flavour, small_tiles):
     for name, metric in (("near-duplicates-1e-7", "euclidean"), ("zero-rows", "correlation")):
@@ -137,13 +138,15 @@ def test_what_it_cannot_do_is_said(keywords, reason):
 
 # ---------------------------------------------------------------------------------------------------------- kernels
 
+SELDOM_DOUBLE = [np.float32, pytest.param(np.float64, marks=pytest.mark.heavy)]  # whole calls run in both
+
 
 def bits(found, wanted):
     np.testing.assert_array_equal(found.view(np.int64), wanted.view(np.int64))
 
 
 @pytest.mark.parametrize("metric", cases.GEMM_FAMILY[1:])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", SELDOM_DOUBLE)
 def test_vectors_are_canonical(metric, dtype, run):
     rows = np.random.default_rng(5).standard_normal((21, 19)).astype(dtype)
     rows[3], rows[4], rows[5], rows[6, 1:] = 0, np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max / 32, 0

@@ -128,6 +128,7 @@ def test_rows_that_are_not_finite_touch_no_other():
     assert np.flatnonzero(np.isnan(rows)).tolist() == [4]
 
 
+@pytest.mark.heavy  # the kernels alone run in these builds below
 @pytest.mark.parametrize("flavour", ["race", "address"])
 def test_no_race_and_no_stray_access(flavour, small_tiles):
     judged(*cases.arrays("zero-rows"), "euclidean", flavour)

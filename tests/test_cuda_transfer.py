@@ -169,6 +169,7 @@ def test_little_memory_does(dtype):
         judge.transfer_within_bound(answer[row : row + 1], e[row : row + 1], m[number], bias[number])
 
 
+@pytest.mark.heavy  # the kernels alone run in these builds below
 @pytest.mark.parametrize("flavour", ["race", "address"])
 def test_no_race_and_no_stray_access(flavour):
     judged(*problem((1, 9, 3), 11, 1030, np.float32), flavour)
@@ -183,9 +184,11 @@ def test_what_it_cannot_do_is_said():
 
 # ---------------------------------------------------------------------------------------------------------- kernels
 
+SELDOM_DOUBLE = [np.float32, pytest.param(np.float64, marks=pytest.mark.heavy)]  # whole calls run in both
+
 
 @pytest.mark.parametrize(("d_out", "d_in"), [(70, 24), (5, 1050), (66, 7)])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", SELDOM_DOUBLE)
 def test_mapping_is_exact_on_whole_numbers(dtype, d_out, d_in, run):
     rng = np.random.default_rng(8)
     counts = np.array([3, 0, 11, 1])
@@ -203,7 +206,7 @@ def test_mapping_is_exact_on_whole_numbers(dtype, d_out, d_in, run):
         np.testing.assert_array_equal(out[rows], wanted)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", SELDOM_DOUBLE)
 def test_finish_adds_divides_and_reports(dtype, run):
     rng = np.random.default_rng(8)
     rows, bias = rng.standard_normal((13, 70)).astype(dtype), rng.standard_normal((3, 70)).astype(dtype)

@@ -50,7 +50,7 @@ class _Call:
         """(rows, matrices) at a time: all rows if half of the memory holds them, since a block reads its matrices."""
         (g, d_out, d_in), item = self.shape, self.out.itemsize
         row, each = item * (4 * d_in + 5 * d_out) + ROW_BYTES, item * d_out * d_in
-        fixed = held(self.m, self.out.dtype)
+        fixed = held(self.m, self.out.dtype) + each  # one matrix on its way
         rows = max(1, min(len(self.e), max(LEAST_ROWS, max_bytes // 2 // row)))
         while (needed := fixed + rows * row + each) > max_bytes:
             if rows <= LEAST_ROWS:

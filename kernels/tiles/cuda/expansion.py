@@ -2,7 +2,8 @@
 
 Work    rows become vectors (vectors.cu), a tile of them a product (cuBLAS), that its distances (distances.cu)
 Shapes  rows (r, d), columns (c, d) float32 or float64 -> (r, c) float32 or float64, on the device
-Cost    2 r c d flops in float64, which an H100 does as fast as those of float32; 5 or 6 launches a tile
+Cost    2 r c d flops in float64, which data centre GPUs do half as fast as those of float32 or as fast, others 1/32 or
+        1/64 as fast; 4 launches a tile, 5 or 6 with pieces
 Sum     float64; in pieces of PIECE features for float64 results, so that the bound grows with PIECE + d / PIECE, not d
 
 The bound is that of `tiles/rectangle.py`, for any order in which a product is added up. Squares are summed in eight

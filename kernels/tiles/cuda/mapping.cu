@@ -5,7 +5,7 @@
 // Shapes  e_nd (n, d_in), m_god (g, d_out, d_in) REAL; order (n,) rows by matrix; tile (tiles, 3): number of a matrix, place
 //         of its first row in order, how many rows -> out_no (n, d_out); C order; rows that no tile names stay
 // Launch  256 threads, grid = (tiles, ceil(d_out / 64)): tiles of a matrix beside each other find it in L2; 32 KB of
-//         shared memory. e_nd and m_god on 16 bytes where d_in is a multiple of what they hold
+//         shared memory. m_god on 16 bytes where d_in is a multiple of what they hold
 // Cost    d_out d_in elements of m_god a tile, from memory once a matrix; d_in elements a row for every 64 of d_out, from L2
 // Sum     in REAL: a lane adds its features ascending (float32 by FMA), lanes by a butterfly
 #include "instructions.cuh"
