@@ -100,6 +100,14 @@ def test_out_may_lie_anyhow(dtype, small_tiles):
         np.testing.assert_allclose(out, cmf.pairwise_distances(x, y, backend="numpy"), rtol=2e-3)
 
 
+def test_nothing_and_too_much():
+    with emulated():
+        assert cmf.pairwise_distances(np.empty((0, 3)), backend="cuda").shape == (0, 0)
+        assert cmf.pairwise_distances(np.empty((0, 3)), np.ones((2, 3)), backend="cuda").shape == (0, 2)
+        far = cmf.pairwise_distances([[1e5]], [[-1e5]], dtype=np.float16, backend="cuda")
+    assert np.isposinf(far).all()
+
+
 @pytest.mark.parametrize(("metric", "alone"), [("euclidean", False), ("cosine", False), ("cosine", True)])
 def test_little_memory_does(metric, alone):
     x, y = cases.arrays("normal-5x70x100")

@@ -34,7 +34,7 @@ def small_tiles(monkeypatch):
     """Several tiles, several stretches of each."""
     monkeypatch.setattr(expansion, "TILE_PAIRS", 1 << 10)
     monkeypatch.setattr(expansion, "SIDE_BYTES", 1 << 13)
-    monkeypatch.setattr(sums, "STRETCH", 9)
+    monkeypatch.setattr(sums, "STRETCH", (9, 9))
 
 
 def biases(x, y):
@@ -168,10 +168,10 @@ def largest_and_total(term):
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("shape", [(17, 75), (70, 33)])
-def test_sums_of_stretches(shape, axis, run):
+@pytest.mark.parametrize(("shape", "most"), [((17, 75), 20), ((70, 33), 20), ((140, 530), 512)])
+def test_sums_of_stretches(shape, most, axis, run):
     scores, *shifts = tile(*shape)
-    stretch, shift = 20, shifts[1 - axis]
+    stretch, shift = min(most, sums.STRETCH[axis]), shifts[1 - axis]
     owners, partners = shape[axis], shape[1 - axis]
     stretches = -(-partners // stretch)
     found = [np.zeros((stretches, owners)) for _ in range(2)]

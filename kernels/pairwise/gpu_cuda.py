@@ -40,9 +40,10 @@ def pairwise(x, y, metric, *, out, max_bytes, precision, tick=None):
             same = alone and left == right
             rows = columns if same else expansion.side(x.block(left, stop))
             tile = expansion.distances(rows, columns, mirrored=same)
-            driver.into(out[left:stop, right:end], tile)
-            if alone and not same:
-                driver.into(out[right:end, left:stop], driver.xp.ascontiguousarray(tile.T))
+            with np.errstate(over="ignore"):  # of float16
+                driver.into(out[left:stop, right:end], tile)
+                if alone and not same:
+                    driver.into(out[right:end, left:stop], driver.xp.ascontiguousarray(tile.T))
             del rows, tile  # before there are others
         del columns
         if tick is not None:

@@ -9,8 +9,8 @@ Sum     of both
 import numpy as np
 
 from ..tiles.cuda import driver as drivers
+from ..tiles.cuda import sums as running
 from ..tiles.cuda.expansion import TILE_PAIRS, TILE_ROWS, Expansion, sizes
-from ..tiles.cuda.sums import STRETCH, Sums
 from ..tiles.encode import space
 
 UNIT = ("cosine", "correlation")  # metrics that are 1 - score
@@ -33,7 +33,7 @@ def softmax(x, y, metric, *, beta, bias, rows, columns, max_bytes, precision, ti
     driver, fixed = drivers.current(), SUM_BYTES * (len(bias[0]) + len(bias[1]))
     scale, constant = (beta, 0.0) if y is None or metric.descending else (-beta, beta * (metric.name in UNIT))
     sums = [
-        (Sums(driver, axis, len(out), scale, bias[1 - axis] + constant), out)
+        (running.Sums(driver, axis, len(out), scale, bias[1 - axis] + constant), out)
         for axis, out in enumerate((rows, columns))
         if out is not None
     ]
@@ -52,7 +52,7 @@ def softmax(x, y, metric, *, beta, bias, rows, columns, max_bytes, precision, ti
 
 def _pair_bytes(score):
     """Of a score and its share of the sums of stretches, those of rows or those of columns."""
-    return score + -(-2 * PART_BYTES // STRETCH)
+    return score + -(-PART_BYTES // min(running.STRETCH))
 
 
 def _distances(driver, x, y, metric, add, max_bytes, fixed, tick):

@@ -59,7 +59,7 @@ def sizes(x, y, metric, pair_bytes, max_bytes, *, fixed=0, owner_bytes=0, square
     columns = max(1, min(n, max(LEAST, SIDE_BYTES // each)))  # wide: what is as wide as out is copied at once
     rows = max(1, min(len(x), max(LEAST, TILE_PAIRS // columns), TILE_ROWS))
     if square:
-        rows = columns = min(n, max(LEAST, int(TILE_PAIRS**0.5)))
+        rows = columns = max(1, min(n, max(LEAST, int(TILE_PAIRS**0.5))))
 
     def needed():
         return fixed + max(looking, (rows + columns) * (each + owner_bytes) + rows * columns * pair_bytes)

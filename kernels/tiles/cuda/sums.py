@@ -2,14 +2,14 @@
 
 Work    a stretch of partners at a time (row_sums.cu, column_sums.cu), stretches in their order (merge.cu)
 Shapes  scores (r, c) float64 -> largest, total of the owners, (m,) or (n,)
-Cost    two readings of a tile and an exponential in float64 a score and side, two launches a side
+Cost    a reading of a tile and an exponential in float64 a score and side, two launches a side
 Sum     float64; no atomics, so that a call gives the same bits again
 """
 
 import numpy as np
 
 BLOCK, WARPS = 256, 8  # threads of a block
-STRETCH = 1024  # partners of a stretch: 8 KB of scores, which L1 holds between the two readings
+STRETCH = (512, 128)  # partners of a stretch, by axis: 16 terms a thread, which stay in its registers
 
 
 class Sums:
@@ -24,11 +24,12 @@ class Sums:
         xp, places = self.driver.xp, (left, right)
         owners, partners = (score.shape[at] for at in (self.axis, 1 - self.axis))
         first, start = places[self.axis], places[1 - self.axis]
-        stretches = -(-partners // STRETCH)
+        stretch = STRETCH[self.axis]
+        stretches = -(-partners // stretch)
         part = [xp.empty((stretches, owners)) for _ in range(2)]
         grid = (stretches, -(-owners // WARPS)) if self.axis == 0 else (-(-owners // 32), stretches)
         self.driver.launch("column_sums" if self.axis else "row_sums", grid, BLOCK, [
-            score, *map(np.int32, (*score.shape, STRETCH)), self.scale, self.shift[start : start + partners], *part,
+            score, *map(np.int32, (*score.shape, stretch)), self.scale, self.shift[start : start + partners], *part,
         ])  # fmt: skip
         mine = slice(first, first + owners)
         arguments = [*part, np.int32(stretches), np.int32(owners), self.top[mine], self.total[mine]]
