@@ -50,9 +50,9 @@ def stripes(driver, metric, x, y, result):
     """(first row, rows, columns as sides, expansion) of tiles as wide as y."""
     d = x.shape[1]
     expansion = Expansion(driver, Space(metrics.metric(metric, d)), d, np.dtype(np.float32), np.dtype(result))
-    columns, step = expansion.side(y), max(1, TILE_PAIRS // len(y))
+    columns, step = expansion.encoded(y), max(1, TILE_PAIRS // len(y))
     for start in range(0, len(x), step):
-        yield start, expansion.side(x[start : start + step]), columns, expansion
+        yield start, expansion.encoded(x[start : start + step]), columns, expansion
 
 
 def our_distances(driver, x, y):

@@ -14,7 +14,6 @@ REGISTERS = {  # at most, on any architecture: 64 leave room for 1024 threads a 
     "bound.cu": 48,
     "column_sums.cu": 64,
     "distances.cu": 64,
-    "bound.cu": 48,
     "filter.cu": 96,
     "finish.cu": 40,
     "mapping.cu": 112,  # of float64 on sm_100a; of float32 80, for three blocks a processor

@@ -61,13 +61,13 @@ class _Call:
 
     def block(self, start, stop, matrices):
         """Rows start..stop of out."""
-        driver, xp, dtype = self.driver, self.driver.xp, self.out.dtype
+        driver, dtype = self.driver, self.out.dtype
         named = self.which[start:stop]
         order = np.argsort(named, kind="stable")
         starts = np.flatnonzero(np.diff(named[order], prepend=-1, append=-1))
         numbers = named[order[starts[:-1]]]
         e = driver.array(self.e.unchecked(start, stop).astype(dtype, copy=False))
-        result = xp.empty((stop - start, self.out.shape[1]), dtype)
+        result = driver.empty((stop - start, self.out.shape[1]), dtype)
         for first in range(0, len(numbers), matrices):
             last = min(first + matrices, len(numbers))
             mapped(driver, e, self._copied(numbers[first:last]), order, starts[first : last + 1], result)
@@ -87,13 +87,13 @@ class _Call:
     def _copied(self, numbers):
         """These matrices on the device; runs of those that lie there as they are needed, in one copy each."""
         dtype = self.out.dtype
-        target = self.driver.xp.empty((len(numbers), *self.shape[1:]), dtype)
+        target = self.driver.empty((len(numbers), *self.shape[1:]), dtype)
         straight = isinstance(self.m, np.ndarray) and self.m.dtype == dtype and self.m.flags.c_contiguous
         if straight and not self.single:
             runs = np.split(np.arange(len(numbers)), np.flatnonzero(np.diff(numbers) > 1) + 1)
             for run in runs:
-                self.driver.fill(target[run[0] : run[-1] + 1], self.m[numbers[run[0]] : numbers[run[-1]] + 1])
+                self.driver.put(target[run[0] : run[-1] + 1], self.m[numbers[run[0]] : numbers[run[-1]] + 1])
         else:
             for at, number in enumerate(numbers):
-                self.driver.fill(target[at], matrix(self.m, None if self.single else number, False, dtype))
+                self.driver.put(target[at], matrix(self.m, None if self.single else number, False, dtype))
         return target

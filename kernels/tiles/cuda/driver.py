@@ -1,7 +1,7 @@
 """The narrow way to a GPU: memory, copies, kernels, products of codes. CuPy here, an emulator in the tests.
 
-A driver has `xp` (NumPy's names on its arrays), `empty`, `view`, `array`, `put`, `host` and `into` (memory, and copies to
-the device and back), `launch`, `gemm`, `product` and `products`, `room` (bytes that are free), `mark` (all that was
+A driver has `xp` (NumPy's names on its arrays), `empty`, `view`, `array`, `put`, `host` and `into` (memory, and copies
+to the device and back), `launch`, `gemm`, `product` and `products`, `room` (bytes that are free), `mark` (all that was
 asked for so far), `release`, and `out_of_memory`. Nothing else of CuPy is used by the launchers.
 """
 

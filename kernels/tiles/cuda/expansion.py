@@ -90,17 +90,20 @@ class Expansion:
 
     def side(self, rows):
         """`Side` of host rows (r, d)."""
-        driver, xp, (m, d) = self.driver, self.driver.xp, rows.shape
-        on_device = driver.array(rows.astype(self.dtype, copy=False))
-        vector, square, factor = xp.empty((m, d)), xp.empty(m), xp.empty(m)
-        exact = None if self.centre is None else xp.empty((m, d))
-        arguments = [on_device, np.int32(m), np.int32(d), self.form, self.centre, vector, exact, square, factor]
+        return self.encoded(self.driver.array(rows.astype(self.dtype, copy=False)))
+
+    def encoded(self, rows):
+        """`Side` of rows (r, d) that are on the device."""
+        driver, (m, d) = self.driver, rows.shape
+        vector, square, factor = driver.empty((m, d)), driver.empty(m), driver.empty(m)
+        exact = None if self.centre is None else driver.empty((m, d))
+        arguments = [rows, np.int32(m), np.int32(d), self.form, self.centre, vector, exact, square, factor]
         driver.launch("vectors", -(-m * LANES // BLOCK), BLOCK, arguments, INPUT=INPUT[self.dtype.name])
         return Side(vector, vector if exact is None else exact, square, factor)
 
     def products(self, x, y):
         """(r, c) float64, in pieces."""
-        product = self.driver.xp.empty((len(x), len(y)))
+        product = self.driver.empty((len(x), len(y)))
         for start in range(0, self.d, self.piece):
             part = np.s_[:, start : start + self.piece]
             self.driver.product(x.vector[part], y.vector[part], product, added=start > 0)
@@ -116,6 +119,6 @@ class Expansion:
 
     def distances(self, x, y, *, mirrored=False):
         """(r, c) of `result`'s dtype, or of float64 where a device has no such numbers."""
-        out = self.driver.xp.empty((len(x), len(y)), np.float32 if self.result == np.float32 else np.float64)
+        out = self.driver.empty((len(x), len(y)), np.float32 if self.result == np.float32 else np.float64)
         self.finish(x, y, self.products(x, y), out, mirrored=mirrored)
         return out

@@ -49,7 +49,7 @@ def mapped(driver, e, m, order, starts, out):
 def _together(driver, e, m, rows, out):
     """As many rows for each of the matrices, by cuBLAS."""
     g, d_out, d_in = m.shape
-    result = driver.xp.empty((g, len(rows) // g, d_out), out.dtype)
+    result = driver.empty((g, len(rows) // g, d_out), out.dtype)
     driver.products(driver.xp.take(e, rows, axis=0).reshape(g, -1, d_in), m, result)
     out[rows] = result.reshape(-1, d_out)
 

@@ -21,19 +21,19 @@ class Sums:
 
     def add(self, score, left, right):
         """Scores of rows left.. and columns right.."""
-        xp, places = self.driver.xp, (left, right)
+        driver, places = self.driver, (left, right)
         owners, partners = (score.shape[at] for at in (self.axis, 1 - self.axis))
         first, start = places[self.axis], places[1 - self.axis]
         stretch = STRETCH[self.axis]
         stretches = -(-partners // stretch)
-        part = [xp.empty((stretches, owners)) for _ in range(2)]
+        part = [driver.empty((stretches, owners)) for _ in range(2)]
         grid = (stretches, -(-owners // WARPS)) if self.axis == 0 else (-(-owners // 32), stretches)
-        self.driver.launch("column_sums" if self.axis else "row_sums", grid, BLOCK, [
+        driver.launch("column_sums" if self.axis else "row_sums", grid, BLOCK, [
             score, *map(np.int32, (*score.shape, stretch)), self.scale, self.shift[start : start + partners], *part,
         ])  # fmt: skip
         mine = slice(first, first + owners)
         arguments = [*part, np.int32(stretches), np.int32(owners), self.top[mine], self.total[mine]]
-        self.driver.launch("merge", -(-owners // BLOCK), BLOCK, arguments)
+        driver.launch("merge", -(-owners // BLOCK), BLOCK, arguments)
 
     def result(self, out):
         """Fill out (size,) on the host."""
