@@ -41,6 +41,16 @@ def test_distances_of_many_rows(metric, dtype):
         judge.pairwise_within_bound(answer, x, y, metric)
 
 
+def test_distances_of_staged_copies():
+    """More than a buffer each way, into memory in another order too."""
+    rng = np.random.default_rng(45)
+    x, y = (rng.standard_normal((rows, 40)).astype(np.float32) for rows in (5000, 6000))
+    wanted = cmf.pairwise_distances(x, y, backend="numpy")
+    for out in (np.empty((5000, 6000), np.float32), np.empty((6000, 5000), np.float32).T):
+        cmf.pairwise_distances(x, y, out=out, backend="cuda")
+        np.testing.assert_allclose(out, wanted, rtol=2e-6)
+
+
 SUMMED = [name for name in cases.SOME_QUERIES if not name.startswith(("huge", "mixed-scales", "integers-int64"))]
 
 

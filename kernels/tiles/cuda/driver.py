@@ -99,7 +99,7 @@ class Cupy:
         return self.xp.ndarray(shape, dtype, block.data + at)
 
     def array(self, host):
-        if host.nbytes < staging.WORTH:
+        if not staging.worth(host):
             return self.xp.asarray(host, order="C")
         made = self.empty(host.shape, host.dtype)
         self.put(made, host)
@@ -107,17 +107,23 @@ class Cupy:
 
     def put(self, target, host, after=None):
         """Copy host rows to rows on the device, once all that came before the mark `after` is done."""
-        if host.nbytes < staging.WORTH:
-            target.set(np.ascontiguousarray(host))
-        else:
+        if staging.worth(host):
             staging.copied(self.xp, target, host, after)
+        else:
+            target.set(np.ascontiguousarray(host))
 
     def host(self, array):
-        return self.xp.asnumpy(array) if array.nbytes < staging.WORTH else staging.fetched(self.xp, array)
+        if not staging.worth(array):
+            return self.xp.asnumpy(array)
+        found = np.empty(array.shape, array.dtype)
+        staging.brought(self.xp, found, array)
+        return found
 
     def into(self, target, array):
         """Copy a device array into a host array of its shape."""
-        if target.flags.c_contiguous and target.dtype == array.dtype:
+        if target.dtype == array.dtype and staging.worth(array):
+            staging.brought(self.xp, target, array)
+        elif target.flags.c_contiguous and target.dtype == array.dtype:
             array.get(out=target)
         else:
             target[...] = array.get()

@@ -1,4 +1,4 @@
-"""Large copies between host and device: through pinned buffers, which threads fill or empty while others are under way.
+"""Large copies between host and device: by pinned buffers, which threads fill or empty while others are under way.
 
 Cost: an H100 took pageable memory at 17 GB/s and pinned memory at 46; one thread moves 10 GB/s in host memory.
 """
@@ -27,57 +27,62 @@ def _buffers(device):
     return stream, [(np.frombuffer(part, np.uint8, BUFFER), cupy.cuda.Event(disable_timing=True)) for part in memory]
 
 
-def _pieces(nbytes):
-    """(number, start, stop): four or more, so that they overlap."""
-    step = min(BUFFER, max(LEAST, -(-nbytes // 4)))
-    return [(number, start, min(start + step, nbytes)) for number, start in enumerate(range(0, nbytes, step))]
+def worth(array):
+    """Whether there is enough of it, and its rows fit a buffer."""
+    return array.nbytes >= WORTH and array.nbytes <= len(array) * BUFFER
+
+
+def _pieces(array):
+    """(start, stop) of rows: four pieces or more, so that they overlap."""
+    row_bytes = max(1, array.nbytes // len(array))
+    step = max(1, min(BUFFER, max(LEAST, array.nbytes // 4)) // row_bytes)
+    return [(start, min(start + step, len(array)), start * row_bytes) for start in range(0, len(array), step)]
 
 
 def copied(cupy, target, host, after=None):
-    """Fill an array on the device from one of the host, C order both; what is launched later waits for it."""
-    current, flat = cupy.cuda.get_current_stream(), np.ascontiguousarray(host).reshape(-1).view(np.uint8)
+    """Fill rows on the device from host rows of the same shape and dtype; what is launched later waits for them.
+
+    The target may be filled once the mark `after` has passed; without one, once all that was launched before is done.
+    """
+    current = cupy.cuda.get_current_stream()
     with _busy:
         stream, buffers = _buffers(cupy.cuda.Device().id)
-        stream.wait_event(current.record() if after is None else after)  # the target may be in use until then
-        for number, start, stop in _pieces(flat.nbytes):
-            buffer, done = buffers[number % BUFFERS]
+        stream.wait_event(current.record() if after is None else after)
+        for number, (start, stop, offset) in enumerate(_pieces(target)):
+            part, (buffer, done) = host[start:stop], buffers[number % len(buffers)]
             done.synchronize()
-            _moved(buffer[: stop - start], flat[start:stop])
-            cupy.cuda.runtime.memcpyAsync(
-                target.data.ptr + start, buffer.ctypes.data, stop - start, TO_DEVICE, stream.ptr
-            )
+            _moved(buffer[: part.nbytes].view(part.dtype).reshape(part.shape), part)
+            address = target.data.ptr + offset
+            cupy.cuda.runtime.memcpyAsync(address, buffer.ctypes.data, part.nbytes, TO_DEVICE, stream.ptr)
             done.record(stream)
         current.wait_event(stream.record())
 
 
-def fetched(cupy, array):
-    """An array of the device, C order, on the host; it waits for what was launched before."""
-    current, found = cupy.cuda.get_current_stream(), np.empty(array.shape, array.dtype)
-    flat, waiting = found.reshape(-1).view(np.uint8), []
+def brought(cupy, target, array):
+    """Fill host rows, however they lie, from device rows of the same shape and dtype in C order; waits for them."""
+    current, waiting = cupy.cuda.get_current_stream(), []
     with _busy:
         stream, buffers = _buffers(cupy.cuda.Device().id)
         stream.wait_event(current.record())
-        for number, start, stop in _pieces(flat.nbytes):
-            buffer, done = buffers[number % BUFFERS]
-            if len(waiting) == BUFFERS:
+        for number, (start, stop, offset) in enumerate(_pieces(array)):
+            if len(waiting) == len(buffers):
                 _emptied(*waiting.pop(0))
-            cupy.cuda.runtime.memcpyAsync(
-                buffer.ctypes.data, array.data.ptr + start, stop - start, TO_HOST, stream.ptr
-            )
+            part, (buffer, done) = target[start:stop], buffers[number % len(buffers)]
+            address = array.data.ptr + offset
+            cupy.cuda.runtime.memcpyAsync(buffer.ctypes.data, address, part.nbytes, TO_HOST, stream.ptr)
             done.record(stream)
-            waiting.append((done, flat[start:stop], buffer[: stop - start]))
+            waiting.append((part, buffer, done))
         for piece in waiting:
             _emptied(*piece)
-    return found
 
 
-def _emptied(done, target, buffer):
+def _emptied(part, buffer, done):
     done.synchronize()
-    _moved(target, buffer)
+    _moved(part, buffer[: part.nbytes].view(part.dtype).reshape(part.shape))
 
 
 def _moved(target, source):
-    """Copy bytes with all threads."""
-    shares = max(1, min(pool.threads(), source.nbytes // THREAD_BYTES))
-    edges = [source.nbytes * share // shares for share in range(shares + 1)]
+    """Copy rows with all threads."""
+    shares = max(1, min(pool.threads(), len(source), source.nbytes // THREAD_BYTES))
+    edges = [len(source) * share // shares for share in range(shares + 1)]
     pool.run([(lambda a=a, b=b: np.copyto(target[a:b], source[a:b])) for a, b in pairwise(edges)])
