@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import simt
+import test_cuda_direct as visits
 import test_cuda_kernels as judges
 import test_cuda_pairwise as pairs
 import test_cuda_softmax as logarithms
@@ -19,6 +20,9 @@ kept = partial(judges.test_filter_of_rows_alone_keeps_what_no_bound_excludes, ju
 ordered = partial(judges.test_order_sorts_by_value_then_index, 9)
 ranked = partial(judges.test_rerank_gives_canonical_values, 0, "float32", False)
 bounded = partial(judges.test_bounds_hold_the_keys_of_exact_arithmetic, 1, True)
+compared = partial(visits.pairs, "cityblock")
+lifted = partial(visits.raised, "cityblock", False)
+derived = partial(visits.derived, "correlation")
 checked = judges.test_prepare_names_the_first_row_that_is_not_finite
 
 measured = partial(pairs.test_distances_are_the_product_s_or_canonical, "sqeuclidean", False)
@@ -112,6 +116,18 @@ FAULTS = {  # what is wrong -> the judge, the kernel, the text and what stands i
     "a missing term beside an infinite one forgotten": (
         merged, "merge", "as_it_is ? part_total[at] :", "as_it_is ? fabs(most) :", "Not equal to tolerance",
     ),
+    "features staged while others read the last ones": (
+        compared, "direct", "    __syncthreads();  // the last features have been read\n", "", "RACE: shared",
+    ),
+    "features read before all are staged": (
+        compared, "direct", "width, y_tile);\n    __syncthreads();\n", "width, y_tile);\n", "RACE: shared",
+    ),
+    "lanes two apart added first": (
+        compared, "direct", "<PAIRS / 2, 1>(total, first);\n  add_lanes<PAIRS / 4, 2>",
+        "<PAIRS / 2, 2>(total, first);\n  add_lanes<PAIRS / 4, 1>", "Arrays are not equal",
+    ),
+    "keys rounded to nearest": (lifted, "direct", "to_float_up(", "to_float(", "Arrays are not equal"),
+    "equal numbers less their rounded mean, derived": (derived, "derive", "equal ? 0 : ", "", "Arrays are not equal"),
 }  # fmt: skip
 
 
@@ -136,18 +152,8 @@ def test_without_a_fault_the_judges_are_content():
         simt.build(simt.CUDA / f"{name}.cu", "race", **macros).launch(name, grid, block, arguments, seed=1)
 
     for judge in (
-        tightened,
-        filtered,
-        ordered,
-        ranked,
-        checked,
-        measured,
-        mirrored,
-        correlated,
-        merged,
-        raised,
-        mapped,
-        finished,
+        *(tightened, filtered, kept, ordered, ranked, bounded, checked, measured, mirrored, correlated, merged),
+        *(raised, mapped, finished, compared, lifted, derived),
     ):
         judge(run)
     for axis in range(2):

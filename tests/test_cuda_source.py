@@ -14,6 +14,8 @@ REGISTERS = {  # at most, on any architecture: 64 leave room for 1024 threads a 
     "bound.cu": 48,
     "column_sums.cu": 64,
     "distances.cu": 64,
+    "derive.cu": 48,
+    "direct.cu": 128,  # two blocks of 256 threads: 64 of them are the lanes of a thread's 32 pairs
     "filter.cu": 96,
     "finish.cu": 40,
     "mapping.cu": 112,  # of float64 on sm_100a; of float32 80, for three blocks a processor
@@ -29,6 +31,9 @@ VARIANTS = {  # macros a kernel is compiled with, the first is the default
     "distances.cu": [{"OUTPUT": "float"}, {"OUTPUT": "double"}],
     "finish.cu": [{"REAL": "float"}, {"REAL": "double"}],
     "mapping.cu": [{"REAL": "float"}, {"REAL": "double"}],
+    "derive.cu": [{"WAY": 1}, {"WAY": 0}, {"WAY": 2}],
+    "direct.cu": [{"METRIC": form} for form in range(3, 11)]
+    + [{"METRIC": 2, "INPUT": "double", "OUT": "double", "KEY": 0}],
     "prepare.cu": [{"INPUT": kind} for kind in ("float", "double", "float16", "bfloat16", "signed char")],
     "bound.cu": [{"FORM": form, "SIDE": side} for form in range(3) for side in range(2)],
     "filter.cu": [{"SCORE": kind} for kind in ("float16", "float")],

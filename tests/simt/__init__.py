@@ -37,6 +37,7 @@ FLAGS = {  # of the kernels, of the emulator, of the link
     "address": (["-O1", *SANITIZERS], ["-O1", *SANITIZERS, "-DSIMT_PROGRAM"], SANITIZERS),
 }
 EMULATOR = {"plain": ["simt.cpp"], "race": ["simt.cpp", "race.cpp"], "address": ["simt.cpp"]}
+_suppliers = {}  # of the first library that was loaded: all take their stacks from it
 SECONDS = 60  # a launch under ASan that takes longer hangs
 
 
@@ -145,6 +146,8 @@ class Library:
     def __init__(self, path, text):
         self.path, self.text = path, text
         self._handle = ctypes.CDLL(str(path))
+        supplier = ctypes.c_void_p.in_dll(self._handle, "simt_supplier")
+        supplier.value = _suppliers.setdefault("stacks", supplier.value)
         self._handle.simt_launch.restype = self._handle.simt_signature.restype = ctypes.c_char_p
 
     def launch(self, kernel, grid, block, arguments, *, shared=0, seed=1, yield_share=0.02):

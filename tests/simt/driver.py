@@ -57,6 +57,9 @@ class Emulated:
         self.released += 1
 
     def launch(self, kernel, grid, block, arguments, **macros):
+        self.run(kernel, grid, arguments, block, **macros)
+
+    def run(self, kernel, grid, arguments, block=256, **macros):
         self.seed += 1
         self.launched.append(kernel)
         library = simt.build(simt.CUDA / f"{kernel}.cu", self.flavour, **macros)

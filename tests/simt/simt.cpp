@@ -27,7 +27,7 @@ struct Fibre : simt::Place {
 };
 struct Collective { unsigned mask, arrived; simt::Kind kind; int line; uint64_t brought[32]; };
 
-std::vector<std::unique_ptr<Fibre>> fibre;  // kept between launches: a fresh stack costs three system calls
+std::vector<std::unique_ptr<Fibre>> fibre;
 std::vector<std::vector<Collective>> open_collectives;  // of each warp; disjoint masks may be open together
 std::vector<int> ready;
 std::vector<simt::Kernel>& kernels() {
@@ -202,6 +202,16 @@ void run_block(unsigned number) {
 
 // ---- what Python calls ----------------------------------------------------------------------------------------------
 #define EXPORT extern "C" __attribute__((visibility("default")))
+// The i-th stack of a process: its first library supplies all, or a hundred of them reach vm.max_map_count.
+EXPORT char* simt_stack(int i) {
+  static std::vector<char*> all;  // kept between launches: a fresh stack costs three system calls
+  while ((int)all.size() <= i && (all.empty() || all.back())) all.push_back(fibres::fresh());
+  return i < (int)all.size() ? all[i] : nullptr;
+}
+extern "C" {
+__attribute__((visibility("default"))) char* (*simt_supplier)(int) = simt_stack;
+}
+
 struct Launch { unsigned grid[3], block[3]; uint64_t shared_bytes, seed; double yield_share; };
 
 namespace race {
@@ -227,7 +237,7 @@ EXPORT const char* simt_launch(const char* name, const Launch* launch, void** ar
   seed = random_state = launch->seed, yield_share = launch->yield_share;
   while ((int)fibre.size() < threads) {
     fibre.push_back(std::make_unique<Fibre>());
-    if (!(fibre.back()->stack.memory = fibres::fresh())) return "no memory for the stacks";
+    if (!(fibre.back()->stack.memory = simt_supplier(fibre.size() - 1))) return "no memory for the stacks";
   }
   race::begin();
   race::watch(__start_simt_shared, __stop_simt_shared - __start_simt_shared, "shared", true);

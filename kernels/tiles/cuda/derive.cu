@@ -1,0 +1,64 @@
+// derive.cu - rows as a metric compares them: at one scale, about their mean, or as roots.
+//
+// Work    eight threads a row, the lanes of its canonical sums; two to four passes over the row, the later ones find it
+//         in a cache
+// Shapes  rows_md (m, d) INPUT -> made_md (m, d), stat (m,) float64; C order
+// Launch  a multiple of 32 threads a block, grid = ceil(m / (blockDim.x / 8)); no shared memory
+// Cost    m d (size of INPUT + 8) bytes of memory; 6 m d operations in float64
+// Sum     canonical, as metrics.py prepares rows. WAY 0 (cosine): times the power of two that brings the largest
+//         magnitude into [0.5, 1), stat: its square; 1 (correlation): that less its mean, stat: its square, 0 for equal
+//         numbers; 2 (hellinger): roots, stat: 0
+#include "lanes.cuh"
+#ifndef INPUT
+#define INPUT float
+#endif
+#ifndef WAY
+#define WAY 1
+#endif
+constexpr int CENTRED = 1, ROOTS = 2;
+
+extern "C" __global__ void __launch_bounds__(256, 4)
+derive(const INPUT* __restrict__ rows_md, int m, int d, double* __restrict__ made_md, double* __restrict__ stat) {
+  const int row = (blockIdx.x * blockDim.x + threadIdx.x) / LANES, lane = threadIdx.x % LANES;
+  const bool here = row < m;  // the others take part in the shuffles
+  const long long start = (long long)(here ? row : 0) * d;
+  const INPUT* x = rows_md + start;
+  const int end = here ? d : 0;
+
+  int exponent = 0;
+  if constexpr (WAY != ROOTS) {
+    double largest = 0;
+    for (int i = lane; i < end; i += LANES) largest = fmax(largest, fabs(widen(x[i])));
+    bool finite = largest < INFINITE;
+    for (int i = lane; i < end; i += LANES) finite &= widen(x[i]) == widen(x[i]);  // fmax takes no NaN
+    for (int by = 1; by < LANES; by <<= 1) {
+      largest = fmax(largest, __shfl_xor_sync(WARP, largest, by));
+      finite &= __shfl_xor_sync(WARP, (int)finite, by) != 0;
+    }
+    exponent = finite ? binary_exponent(largest) : 0;
+  }
+  double mean = 0;
+  bool equal = false;
+  if constexpr (WAY == CENTRED) {
+    const double one = scaled(widen(x[0]), -exponent);
+    equal = true;
+    for (int i = lane; i < end; i += LANES) {
+      const double unit = scaled(widen(x[i]), -exponent);
+      mean = __dadd_rn(mean, unit);
+      equal &= unit == one;
+    }
+    mean = __ddiv_rn(lanes_total(mean), d);
+    for (int by = 1; by < LANES; by <<= 1) equal &= __shfl_xor_sync(WARP, (int)equal, by) != 0;
+  }
+  double squares = 0;
+  for (int i = lane; i < end; i += LANES) {
+    double made = widen(x[i]);
+    if constexpr (WAY == ROOTS) made = __dsqrt_rn(made);
+    else made = scaled(made, -exponent);
+    if constexpr (WAY == CENTRED) made = equal ? 0 : __dsub_rn(made, mean);
+    made_md[start + i] = made;
+    if constexpr (WAY != ROOTS) squares = __dadd_rn(squares, __dmul_rn(made, made));
+  }
+  squares = lanes_total(squares);
+  if (here && lane == 0) stat[row] = squares;
+}

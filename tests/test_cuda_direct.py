@@ -1,0 +1,158 @@
+"""`direct.cu` and `derive.cu` on the emulator: the values of the law, bit for bit, and keys that are sure to hold."""
+
+import numpy as np
+import pytest
+
+import cases
+import simt
+from crossmodal_fast.kernels.tiles import metrics, reference
+from crossmodal_fast.kernels.tiles.cuda import direct
+from simt.driver import Emulated
+
+pytestmark = pytest.mark.skipif(simt.obstacle() is not None, reason=str(simt.obstacle()))
+
+LOWEST = np.finfo(np.float32).min
+RNG = np.random.default_rng(41)
+
+
+def every(*usual):
+    """Parameters of a test: every metric, all but the usual ones heavy."""
+    return [pytest.param(name, marks=() if name in usual else pytest.mark.heavy) for name in direct.METRIC]
+
+
+METRICS = every("correlation", "canberra", "braycurtis", "hamming")  # the others differ from them in a line
+
+
+def numbers(rows):
+    """Rows as a search reads them where their own dtype has no kernel."""
+    exact = rows.dtype.name in ("float16", "bfloat16", "float32", "int8", "uint8", "bool")
+    return rows.astype(np.float32 if exact else np.float64)
+
+
+class Launching(Emulated):
+    """Launches as it is told to."""
+
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+
+    def launch(self, kernel, grid, block, arguments, **macros):
+        self.run(kernel, grid, arguments, block=block, **macros)
+
+
+def sides(driver, metric, *rows):
+    return [direct.side(driver, metric, *direct.placed(driver, part)) for part in rows]
+
+
+def filled(fill, driver, x, y, name, dtype, *more):
+    metric = metrics.metric(name, x.shape[1])
+    out = np.full((len(x), len(y)), -7.0, dtype)
+    fill(driver, metric, *sides(driver, metric, x, y), out, *more)
+    return out
+
+
+def wanted(x, y, name):
+    value = reference.canonical(x, y, name)
+    return np.sqrt(value) if name == "euclidean" else value
+
+
+def same(x, y, name, driver=None):
+    """NaN is NaN, of either sign."""
+    found = filled(direct.values, driver or Emulated(), x, y, name, np.float64)
+    np.testing.assert_array_equal(found, wanted(x, y, name))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_hard_rows_give_the_values_of_the_law(name):
+    for case in cases.SOME_QUERIES:
+        x, y = (numbers(rows) for rows in cases.arrays(case, name))
+        dtype = np.promote_types(x.dtype, y.dtype)
+        same(x.astype(dtype), y.astype(dtype), name)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_edge_of_tiles_and_steps(name, dtype):
+    for m, n, d in ((33, 65, 64), (1, 31, 65), (2, 2, 1), (3, 5, 130), (32, 32, 8)):
+        x, y = (np.abs(RNG.standard_normal((rows, d))).astype(dtype) for rows in (m, n))
+        x[0, : d // 2] = 0
+        y[::3] = np.round(y[::3])
+        y[0] = x[-1]
+        same(x, y, name)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_rows_that_are_not_finite(name):
+    x, y = (np.abs(RNG.standard_normal((rows, 11))).astype(np.float32) for rows in (5, 9))
+    x[1, 0], x[3] = np.nan, np.inf
+    y[2, 9], y[4, 3], y[8] = np.nan, np.inf, 0
+    same(x, y, name)
+
+
+@pytest.mark.parametrize("name", every("cityblock"))
+@pytest.mark.parametrize("case", ["float16", "bfloat16", "int8", "uint8", "bool"])
+def test_rows_are_taken_as_they_are(case, name):
+    x, y = cases.arrays(case)
+    same(x, y, name)
+
+
+def pairs(name, run):
+    """More than one tile of rows, columns and features."""
+    rng = np.random.default_rng(8)
+    x, y = (np.abs(rng.standard_normal((rows, 67))) for rows in (33, 35))
+    same(x, y, name, Launching(run))
+
+
+@pytest.mark.parametrize(("flavour", "seed"), [("race", 3), ("address", 4)])
+@pytest.mark.parametrize("name", every("braycurtis"))
+def test_no_race_and_no_stray_access(flavour, seed, name):
+    pairs(name, Emulated(flavour, seed).run)
+
+
+@pytest.mark.parametrize("name", every("hamming"))
+def test_values_are_rounded_once_and_the_rest_of_a_row_stays(name):
+    x, y = (RNG.integers(0, 3, (rows, 13)) * np.float32(1e-20) for rows in (5, 7))
+    driver, metric = Emulated(), metrics.metric(name, 13)
+    out = np.full((5, 9), -7.0, np.float32)
+    direct.values(driver, metric, *sides(driver, metric, x, y), out)
+    np.testing.assert_array_equal(out[:, :7], wanted(x, y, name).astype(np.float32))
+    np.testing.assert_array_equal(out[:, 7:], -7.0)
+
+
+def rounded_up(number):
+    nearest = number.astype(np.float32)
+    return np.where(nearest < number, np.nextafter(nearest, np.float32(np.inf)), nearest)
+
+
+def raised(name, biased, run):
+    rng = np.random.default_rng(9)
+    x, y = (np.abs(rng.standard_normal((rows, 9))) * 10.0 ** rng.integers(-42, 42, (rows, 1)) for rows in (20, 40))
+    x[3], y[::9], y[5] = np.nan, x[0], np.inf
+    bias = (rng.standard_normal(20), rng.standard_normal(40)) if biased else None
+    found = filled(direct.keys, Launching(run), x, y, name, np.float32, bias)
+    sums = bias[0][:, None] + bias[1] if biased else None
+    with np.errstate(all="ignore"):
+        key = rounded_up(-metrics.ordered(metrics.metric(name, 9), reference.canonical(x, y, name), sums))
+    np.testing.assert_array_equal(found, np.where(key > LOWEST, key, LOWEST))
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("name", every("cityblock"))
+def test_keys_are_raised_values(name, biased):
+    raised(name, biased, Emulated().run)
+
+
+def derived(name, run):
+    rng = np.random.default_rng(10)
+    rows = np.abs(rng.standard_normal((9, 19))) * 10.0 ** rng.integers(-300, 300, (9, 1))
+    rows[3], rows[4], rows[5] = 0.123, 0, 5e-324  # the mean of 0.123 is another number
+    metric = metrics.metric(name, 19)
+    made = direct.side(Launching(run), metric, rows, "double")
+    prepared = metric.rows(rows)
+    np.testing.assert_array_equal(made.rows, prepared)
+    np.testing.assert_array_equal(made.stat, metric.stat(prepared) if metric.stat else 0.0)
+
+
+@pytest.mark.parametrize("name", direct.WAY)
+def test_rows_are_derived_as_the_metric_prepares_them(name):
+    derived(name, Emulated("race").run)
