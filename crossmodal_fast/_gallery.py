@@ -168,10 +168,9 @@ class Gallery:
     ) -> Any:
         """`crossmodal_fast.ranks` in this gallery; positives and exclude hold ids."""
         held = self._held
-        if isinstance(positives, tuple) and len(positives) == 2 and all(np.ndim(part) == 1 for part in positives):
-            positives = positives[0], held.positions("positives", positives[1])
-        else:
-            positives = held.positions("positives", positives)
+        csr = _validate.csr_of(positives)
+        positives = held.positions("positives", csr[1] if csr else positives)
+        positives = (csr[0], positives) if csr else positives
         found = search_ranks(
             ("queries", _validate.flat("queries", queries)), ("gallery", held.vectors), positives, self._metric, ties,
             self._metric_kwargs, Pairs(False, held.positions("exclude", exclude), mask, bias), resolve(control),

@@ -80,15 +80,22 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def csr_of(positives: Any) -> tuple[Any, Any] | None:
+    """(indptr, indices) where positives are given so."""
+    if not isinstance(positives, tuple) or len(positives) != 2:
+        return None
+    indptr, indices = (taken("positives", part) for part in positives)
+    return (indptr, indices) if np.ndim(indptr) == np.ndim(indices) == 1 else None
+
+
 def positives(value: Any, m: int, n: int) -> tuple[Array, Array]:
     """(row (e,), positive (e,)) int64 of (m,) or CSR (indptr (m + 1,), indices)."""
-    csr = isinstance(value, tuple) and len(value) == 2 and all(np.ndim(part) == 1 for part in value)
-    parts = value if csr else (np.arange(m + 1), value)
-    indptr, indices = (_whole("positives", part) for part in parts)
+    csr = csr_of(value)
+    indptr, indices = (_whole("positives", part) for part in csr or (np.arange(m + 1), value))
     for part in (indptr, indices):
         if part.dtype.kind not in "iu":
             raise TypeError(f"positives must be whole numbers, got dtype {part.dtype}")
-    if not csr and indices.shape != (m,):
+    if csr is None and indices.shape != (m,):
         raise ValueError(f"positives must have shape ({m},), one a query, or be (indptr, indices), got {indices.shape}")
     if indptr.shape != (m + 1,) or indptr[0] != 0 or indptr[-1] != len(indices) or (indptr[1:] < indptr[:-1]).any():
         raise ValueError(f"positives must have an ascending indptr of {m + 1} numbers from 0 to {len(indices)}")

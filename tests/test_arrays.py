@@ -18,6 +18,7 @@ RNG = np.random.default_rng(211)
 X, Y, M = (RNG.integers(-9, 9, shape).astype(np.float32) for shape in ((6, 5), (11, 5), (3, 5)))
 MASK, RADIUS = RNG.random((6, 11)) < 0.7, np.arange(6.0, 12.0)
 POSITIVES, BIAS = np.arange(6), (np.arange(6.0), np.arange(11.0) / 8)
+SEVERAL = np.array([0, 0, 2, 2, 3, 3, 4]), np.arange(4)  # positives as (indptr, indices)
 NUMPY = {"backend": "numpy"}
 
 
@@ -28,6 +29,7 @@ OPERATIONS = {
     "topk_both": lambda of: cmf.topk_both(of(X), of(Y), 3, bias=tuple(map(of, BIAS)), dtype="f4", **NUMPY),
     "within": lambda of: cmf.within(of(X), of(Y), of(RADIUS), dtype="f4", **NUMPY),
     "ranks": lambda of: cmf.ranks(of(X), of(Y), of(POSITIVES), **NUMPY),
+    "ranks, several": lambda of: cmf.ranks(of(X), of(Y), tuple(map(of, SEVERAL)), **NUMPY),
     "logsumexp": lambda of: cmf.logsumexp(of(X), of(Y), axis="both", **NUMPY),
     "transfer": lambda of: cmf.transfer(of(X), of(M), of(np.arange(3.0, dtype="f4")), **NUMPY),
     "Gallery.topk": lambda of: cmf.Gallery(of(Y), ids=of(np.arange(11) + 70)).topk(
@@ -35,6 +37,9 @@ OPERATIONS = {
     ),
     "Gallery.within": lambda of: cmf.Gallery(of(Y), copy=False).within(of(X), of(RADIUS), **NUMPY),
     "Gallery.ranks": lambda of: cmf.Gallery(of(Y), "cosine").ranks(of(X), of(POSITIVES), **NUMPY),
+    "Gallery.ranks, several": lambda of: cmf.Gallery(of(Y)).ranks(
+        of(X), tuple(map(of, SEVERAL)), **NUMPY
+    ),
 }  # fmt: skip
 
 
@@ -142,6 +147,26 @@ def test_a_device_is_read_once_for_each_array():
     queries, gallery = OnDevice(X), OnDevice(Y)
     cmf.topk(queries, gallery, 2, **NUMPY)
     assert queries.copies == gallery.copies == 1
+
+
+class OfCuPy(OnDevice):
+    """What is known of a library by its name alone."""
+
+    __module__ = "cupy._core"
+
+    def __dlpack__(self, **wanted):
+        raise BufferError("CuPy copies by get")
+
+    def get(self):
+        self.copies += 1
+        return self._rows.copy()
+
+
+def test_cupy_is_asked_for_a_copy():
+    queries = OfCuPy(X)
+    found = cmf.topk(queries, OfCuPy(Y), 2, **NUMPY)
+    assert queries.copies == 1
+    np.testing.assert_array_equal(found.indices.fetched(), cmf.topk(X, Y, 2, **NUMPY).indices)
 
 
 def test_a_gallery_copies_unless_told_not_to():

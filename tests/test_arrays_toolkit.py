@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 import crossmodal_fast as cmf
-from crossmodal_fast import evaluate, fitting, fusion, preprocess
+from crossmodal_fast import evaluate, files, fitting, fusion, preprocess
 from foreign import MATRICES, OnDevice, library
 
 RNG = np.random.default_rng(223)
@@ -138,6 +138,15 @@ def test_a_step_may_give_sparse_rows():
     chain = preprocess.Chain([Sparse(), "normalize"])
     np.testing.assert_array_equal(chain.fit_transform(A), preprocess.normalize(A))
     assert type(preprocess.Chain(Sparse()).transform(A)) is np.ndarray
+
+
+@pytest.mark.parametrize("form", ["device", "pandas", "torch"])
+def test_files(form, tmp_path):
+    of = MATRICES[form]
+    files.write_array(tmp_path / "rows.npy", of(A))
+    np.testing.assert_array_equal(np.load(tmp_path / "rows.npy"), A)
+    files.write_table(tmp_path / "pairs.csv", {"query": of(np.arange(3)), "gallery": of(np.arange(3))})
+    assert files.read_pairs(tmp_path / "pairs.csv").tolist() == [[0, 0], [1, 1], [2, 2]]
 
 
 def test_gradients_are_refused():

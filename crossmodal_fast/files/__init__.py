@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arguments import array_of
 from . import _csv, _npy, _parquet, _safetensors
 from ._atomic import atomic, check_output
 from ._checks import FileError, MissingFileError, check_input, no_key, rows_of_numbers
@@ -87,7 +88,7 @@ def read_labels(path: str | os.PathLike[str], count: int, *, key: str | None = N
 
 def write_table(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike]) -> None:
     """Write 1-D columns of one length to a ``.parquet``, ``.csv`` or ``.npz`` file, whole or not at all."""
-    arrays = {name: np.asarray(column) for name, column in columns.items()}
+    arrays = {name: array_of(f"columns[{name!r}]", column) for name, column in columns.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
     if len(set(shapes.values())) != 1 or any(array.ndim != 1 for array in arrays.values()):
         raise ValueError(f"columns must be 1-D and of one length, got {shapes}")
@@ -98,7 +99,7 @@ def write_table(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike]) 
 
 def write_array(path: str | os.PathLike[str], array: ArrayLike) -> None:
     """Write a 2-D array to any format that `read_embeddings` reads, whole or not at all."""
-    rows = rows_of_numbers("array", np.asarray(array))
+    rows = rows_of_numbers("array", array_of("array", array))
     target = check_output(path, ARRAY_WRITERS)
     suffix = target.suffix.lower()
     if rows.dtype.name == "bfloat16" and suffix != ".safetensors":
