@@ -84,7 +84,7 @@ class TransferMap:
         """M^T, shape (d_in, d_out): the row form, predicted = E W + bias."""
         return self.M.T
 
-    def apply(self, E: ArrayLike, **control: Any) -> Array:
+    def apply(self, E: ArrayLike, **control: Any) -> Any:
         """Map rows.
 
         Parameters
@@ -197,7 +197,7 @@ class TransferMap:
         """Leave the map as it is: it has been fitted."""
         return self
 
-    def transform(self, X: ArrayLike) -> Array:
+    def transform(self, X: ArrayLike) -> Any:
         """`apply`, under the name that chains of steps call: (n, d_in) -> (n, d_out)."""
         return self.apply(X)
 

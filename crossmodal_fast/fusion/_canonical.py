@@ -113,7 +113,7 @@ class GCCA:
             raise ValueError(f"{name} must vary by more than float64 needs to divide by it, got {singular[0]:g}")
         return whitening, U[:, kept] * length
 
-    def transform(self, views: Sequence[ArrayLike | None]) -> Array:
+    def transform(self, views: Sequence[ArrayLike | None]) -> Any:
         """Views, each (m, d_v) or None where no item has it -> (m, n_components).
 
         The mean over the views that the item has (a zero row says that it lacks one); zero where it has none. float32
@@ -145,7 +145,7 @@ class GCCA:
             count += has
         return given_back(given[there[0]], (total / np.maximum(count, 1)).astype(common_dtype(arrays)))
 
-    def fit_transform(self, views: Sequence[ArrayLike]) -> Array:
+    def fit_transform(self, views: Sequence[ArrayLike]) -> Any:
         """`fit(views)`, then `transform(views)`, (n, n_components)."""
         return self.fit(views).transform(views)
 

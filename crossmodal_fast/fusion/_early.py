@@ -34,7 +34,7 @@ def common_dtype(arrays: Sequence[Array]) -> np.dtype[Any]:
     return np.result_type(*(result_dtype(array.dtype) for array in arrays))
 
 
-def concatenate(views: Sequence[ArrayLike], weights: ArrayLike | None = None) -> Array:
+def concatenate(views: Sequence[ArrayLike], weights: ArrayLike | None = None) -> Any:
     """One embedding of all views, whose cosine is the weighted mean of the views' cosines.
 
     Parameters
@@ -70,7 +70,7 @@ def concatenate(views: Sequence[ArrayLike], weights: ArrayLike | None = None) ->
     return given_back(views[0], normalize(np.concatenate(scaled, axis=1)))
 
 
-def hadamard(views: Sequence[ArrayLike]) -> Array:
+def hadamard(views: Sequence[ArrayLike]) -> Any:
     """One embedding of all views: the product of their unit rows, entry by entry, brought to length 1.
 
     Parameters

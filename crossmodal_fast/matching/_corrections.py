@@ -10,7 +10,6 @@ from .._arguments import brief, one_of
 from .._arrays import given_back
 from ._hubness import csls_shift, nnn_shift
 from ._match import OPTIONS, threads_once
-from ._results import Float64
 from ._softmax import dual_shift, inverted_shift
 from ._source import Bias
 from ._sources import FILTERS, source_of
@@ -30,7 +29,7 @@ def correction(
     *,
     metric: str = "cosine",
     **keywords: Any,
-) -> tuple[Float64, Float64]:
+) -> tuple[Any, Any]:
     """A correction for hubs as biases, by which `topk`, `ranks` and `evaluate.retrieval` order as `match` does.
 
     Parameters

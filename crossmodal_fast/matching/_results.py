@@ -22,12 +22,12 @@ class Matches(NamedTuple):
            [1, 0]])
     """
 
-    rows: Indices
-    columns: Indices
-    scores: Array
+    rows: Any
+    columns: Any
+    scores: Any
 
     @property
-    def pairs(self) -> Indices:
+    def pairs(self) -> Any:
         """(p, 2): rows and columns side by side."""
         sides = [np.asarray(taken(name, side)) for name, side in zip(self._fields, self[:2], strict=False)]
         return given_back(self.rows, np.column_stack(sides))

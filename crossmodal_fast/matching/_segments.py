@@ -13,7 +13,7 @@ from .._config import Control, resolve
 from .._search import canonical_distances
 from ._match import method_of, threads_once
 from ._ready import Precomputed
-from ._results import Array, Indices, Matches
+from ._results import Indices, Matches
 from ._source import SIMILARITIES, scores_of
 from ._sources import FILTERS, refuse_unknown
 
@@ -28,10 +28,10 @@ class SegmentMatches(NamedTuple):
     array([0])
     """
 
-    indptr: Indices
-    rows: Indices
-    columns: Indices
-    scores: Array
+    indptr: Any
+    rows: Any
+    columns: Any
+    scores: Any
 
 
 def match_segments(

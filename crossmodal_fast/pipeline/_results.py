@@ -38,7 +38,8 @@ class Alignment:
     @property
     def pairs(self) -> Indices:
         """(p, 2) int64: fit for `knowledge_transfer(.., pairs=)`."""
-        return self.matches.pairs
+        pairs: Indices = self.matches.pairs
+        return pairs
 
     def take(self, source_rows: ArrayLike, target_rows: ArrayLike) -> tuple[Array, Array]:
         """The two arrays with row p of one beside row p of the other."""

@@ -6,6 +6,8 @@ triangular filters of height 1 between corners that lie evenly on the mel scale 
 f / 700); the natural logarithm. Samples are taken as they are: those of int16 are 32768 times as loud as -1..1.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -65,7 +67,7 @@ def mel_filters(
     return filters
 
 
-def mel_power(sound: ArrayLike, filters: ArrayLike, *, window: int = 400, hop: int = 160) -> Float64:
+def mel_power(sound: ArrayLike, filters: ArrayLike, *, window: int = 400, hop: int = 160) -> Any:
     """Power in mel bands over time.
 
     Parameters
@@ -114,7 +116,7 @@ def mel_power(sound: ArrayLike, filters: ArrayLike, *, window: int = 400, hop: i
     return given_back(sound, power)
 
 
-def stretched(frames: ArrayLike, count: int) -> Float64:
+def stretched(frames: ArrayLike, count: int) -> Any:
     """As many frames as wanted: first on first, last on last, linear in between.
 
     Parameters
@@ -208,12 +210,12 @@ class LogMel(Step):
         size = max(2, least) if self.fft is None else whole("fft", self.fft, least=self.window)
         return mel_filters(self.sample_rate, size, mels=self.mels, low=self.low, high=self.high)
 
-    def sound(self, sound: ArrayLike) -> Float64:
+    def sound(self, sound: ArrayLike) -> Any:
         """One sound (samples,) -> (frames, mels or cepstra), float64."""
         return given_back(sound, self._features(numbers_of("sound", sound), self._filters()))
 
     def _features(self, sound: ArrayLike, filters: Float64) -> Float64:
-        found = np.log(np.maximum(mel_power(sound, filters, window=self.window, hop=self.hop), self.floor))
+        found: Float64 = np.log(np.maximum(mel_power(sound, filters, window=self.window, hop=self.hop), self.floor))
         if self.frames is not None:
             found = stretched(found, self.frames)
         if self.cepstra is not None:

@@ -68,7 +68,7 @@ class Chain:
         self.fit_transform(X)
         return self
 
-    def fit_transform(self, X: ArrayLike) -> Array:
+    def fit_transform(self, X: ArrayLike) -> Any:
         """`fit(X)` and the transformed rows, in one go."""
         rows = rows_of("X", X)
         for step in self.steps:
@@ -110,14 +110,14 @@ class Chain:
         self.steps = merged
         return self
 
-    def transform(self, X: ArrayLike) -> Array:
+    def transform(self, X: ArrayLike) -> Any:
         """X (m, d) -> (m, columns out of the last step); with no step, X itself."""
         rows = rows_of("X", X)
         for step in self.steps:
             rows = _given_by(step, step.transform(rows), len(rows))
         return given_back(X, np.asarray(rows))
 
-    def inverse_transform(self, Z: ArrayLike) -> Array:
+    def inverse_transform(self, Z: ArrayLike) -> Any:
         """Undo the steps, last first. Raises TypeError where one has no inverse."""
         rows = rows_of("Z", Z)
         for step in reversed(self.steps):

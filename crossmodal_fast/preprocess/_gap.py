@@ -80,11 +80,11 @@ class GapShift:
         self._means = means
         return self
 
-    def transform(self, X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
+    def transform(self, X: ArrayLike, Y: ArrayLike) -> tuple[Any, Any]:
         """X (n, d), Y (m, d) -> the same shapes, moved; float32 or float64 as the module states."""
         return self._moved(X, Y, self.delta)
 
-    def inverse_transform(self, X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
+    def inverse_transform(self, X: ArrayLike, Y: ArrayLike) -> tuple[Any, Any]:
         """Move both sides back."""
         return self._moved(X, Y, -self.delta)
 

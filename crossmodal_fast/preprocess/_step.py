@@ -74,7 +74,7 @@ class Step:
         if type(other) is not type(self) or other.get_params() != self.get_params():
             raise TypeError(f"other must be another {self!r} to be merged, got {brief(other)}")
 
-    def transform(self, X: ArrayLike) -> Array:
+    def transform(self, X: ArrayLike) -> Any:
         """X (m, d) -> (m, columns out), float32 or float64 as the module states.
 
         Raises
@@ -94,7 +94,7 @@ class Step:
         first = getattr(self, self._learned[0], None)
         return None if first is None else len(first)
 
-    def fit_transform(self, X: ArrayLike) -> Array:
+    def fit_transform(self, X: ArrayLike) -> Any:
         """`fit(X)`, then `transform(X)`."""
         return self.fit(X).transform(X)
 
@@ -128,7 +128,7 @@ class Invertible(Step):
         """Columns that `transform` gives; None before `fit`."""
         return self._columns_in()
 
-    def inverse_transform(self, Z: ArrayLike) -> Array:
+    def inverse_transform(self, Z: ArrayLike) -> Any:
         """Z (m, columns out) -> (m, d): exact where no direction was dropped, else the nearest kept point."""
         rows = rows_of("Z", Z)
         same_columns(rows, self._columns_given(), self, "Z", "transform gives")
