@@ -35,6 +35,38 @@ def test_hard_rows(name, metric):
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine"])
+@pytest.mark.parametrize("name", cases.CASES)
+def test_pairs_of_hard_rows(name, metric):
+    x, y = cases.arrays(name)
+    distance = cmf.pairwise_distances(x, y, metric, dtype=np.float64, backend="numpy", check_finite=False)
+    radius = np.nan_to_num(np.sort(distance, axis=1)[:, len(y) // 2], nan=1.0)
+    found, wanted = (
+        cmf.within(x, y, radius, metric, backend=backend, check_finite=False) for backend in ("cuda", "numpy")
+    )
+    for part, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(part, other)
+    positives = np.random.default_rng(1).integers(0, len(y), len(x))
+    for ties in ("index", "optimistic", "pessimistic"):
+        ranks = [
+            cmf.ranks(x, y, positives, metric, ties=ties, backend=backend, check_finite=False)
+            for backend in ("cuda", "numpy")
+        ]
+        np.testing.assert_array_equal(*ranks)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine"])
+def test_pairs_of_many_rows(metric):
+    rng = np.random.default_rng(22)
+    x, y = (rng.standard_normal((rows, 96)).astype(np.float32) for rows in (1500, 20_000))
+    gallery, positives = cmf.Gallery(y, metric), rng.integers(0, len(y), len(x))
+    radius = np.sort(gallery.topk(x, 300, backend="numpy").distances, axis=1)[:, 150]
+    found, wanted = (gallery.within(x, radius, backend=backend) for backend in ("cuda", "numpy"))
+    for part, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(part, other)
+    np.testing.assert_array_equal(*(gallery.ranks(x, positives, backend=backend) for backend in ("cuda", "numpy")))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_many_rows(metric, dtype):
     rng = np.random.default_rng(21)

@@ -14,16 +14,19 @@ REGISTERS = {  # at most, on any architecture: 64 leave room for 1024 threads a 
     "bound.cu": 48,
     "column_sums.cu": 64,
     "distances.cu": 64,
+    "count.cu": 80,
     "derive.cu": 48,
     "direct.cu": 128,  # two blocks of 256 threads: 64 of them are the lanes of a thread's 32 pairs
     "filter.cu": 96,
     "finish.cu": 40,
+    "goal.cu": 40,
     "mapping.cu": 112,  # of float64 on sm_100a; of float32 80, for three blocks a processor
     "merge.cu": 64,  # 54 on sm_75, at most 40 elsewhere
     "order.cu": 40,
     "prepare.cu": 48,
     "rerank.cu": 64,
     "row_sums.cu": 64,
+    "settle.cu": 48,
     "tighten.cu": 40,
     "vectors.cu": 64,  # 58 on sm_75, 40 elsewhere
 }
@@ -36,6 +39,7 @@ VARIANTS = {  # macros a kernel is compiled with, the first is the default
     + [{"METRIC": 2, "INPUT": "double", "OUT": "double", "KEY": 0}],
     "prepare.cu": [{"INPUT": kind} for kind in ("float", "double", "float16", "bfloat16", "signed char")],
     "bound.cu": [{"FORM": form, "SIDE": side} for form in range(3) for side in range(2)],
+    "goal.cu": [{"FORM": form} for form in range(3)],
     "filter.cu": [{"SCORE": kind} for kind in ("float16", "float")],
     "rerank.cu": [{"INPUT": kind, "METRIC": form} for form in range(3) for kind in ("float", "double", "signed char")],
     "tighten.cu": [{"TURNED": 0}, {"TURNED": 1}],

@@ -15,7 +15,7 @@ from ..tiles import count, engine, exact, pool
 PAIR_BYTES = 96  # of an undecided pair
 
 
-def declines(x, y, metric, *, precision, **_):
+def declines(x, y, metric, *, filters, precision, **_):
     return engine.declines(precision, x.shape[1])
 
 

@@ -15,7 +15,7 @@ from ..tiles import loop
 PIECE_ROWS = 128  # pairs compared with a tile at a time: a copy of that many of its rows
 
 
-def declines(x, y, metric, *, precision, **_):
+def declines(x, y, metric, *, filters, precision, **_):
     return loop.declines(precision)
 
 

@@ -15,22 +15,16 @@ from ..tiles import filters as searches
 from ..tiles import metrics
 from ..tiles import plan as host
 from ..tiles.cuda import driver as drivers
-from ..tiles.cuda.best import Found, Lists, best, onward
+from ..tiles.cuda.best import Best, Found, best, onward
 from ..tiles.cuda.resident import refused
-from ..tiles.cuda.search import Search, fitted
+from ..tiles.cuda.search import Search, fitted, objection
 from . import cpu_numpy
 
 
 def declines(x, y, metric, *, out, filters, precision, **_):
-    if metric.form is None or metric.name == "correlation":
-        return f"it has no kernel for metric={metric.name!r} yet"
-    if metric.rooted and filters.bias is not None:
-        return "it has no kernel for a root plus a bias yet"
     if len(out) > 1:
         return "it does not search columns yet"
-    if precision not in ("auto", "float16"):
-        return f"it scans in float16, not precision={precision!r}"
-    return drivers.obstacle()
+    return objection(metric, filters, precision)
 
 
 def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tick=None):
@@ -46,7 +40,7 @@ def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tic
         def block(queries):
             found, rows = Found(), slice(queries.number[0], queries.number[-1] + 1)
             for part, ahead in search.parts():
-                lists = Lists(part, queries, found)
+                lists = Best(part, queries, found)
                 ahead()
                 yield
                 answer, failed = best(lists, found)

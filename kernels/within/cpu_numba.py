@@ -17,7 +17,7 @@ PAIR_BYTES = 64  # of a pair that waits for its value
 WAITING = 8  # pieces for pairs that wait for their block's end
 
 
-def declines(x, y, metric, *, precision, **_):
+def declines(x, y, metric, *, filters, precision, **_):
     return engine.declines(precision, x.shape[1])
 
 

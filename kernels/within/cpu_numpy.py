@@ -20,7 +20,7 @@ WAITING, PIECES = 2, 4  # times the plan's capacity: its 123 bytes an entry are 
 ROUNDED = 1 + 2.0**-50  # a radius squared, rounded up past the rounding of the root
 
 
-def declines(x, y, metric, *, precision, **_):
+def declines(x, y, metric, *, filters, precision, **_):
     return loop.declines(precision)
 
 

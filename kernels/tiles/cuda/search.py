@@ -15,10 +15,11 @@ import numpy as np
 
 from ..encode import space
 from . import bounds
+from . import driver as drivers
 from .resident import on_device, refused, row_bytes, uploaded
 from .workspace import Spare
 
-KERNELS = ("prepare", "bound", "filter", "tighten", "rerank", "order")
+KERNELS = ("prepare", "bound", "filter", "tighten", "rerank", "order")  # of topk
 ROWS, COLUMNS, ALIGNED = 128, 256, 64  # of a block of filter.cu; scores between the starts of two rows
 # 640 MB of float16: an H100's cuBLAS did 680 TFLOP/s for 10,000 x 32,768 x 768, 608 for 8192 columns, 502 for 2048, and
 # 520 where scores were float32. Tiles that stay in its L2 are too small for launches from Python, 10 us each
@@ -48,6 +49,17 @@ class Plan:
     def groups(self, n):
         """(start, stop) of the gallery rows that are on the device together."""
         return [(start, min(start + self.rows, n)) for start in range(0, n, self.rows)]
+
+
+def objection(metric, filters, precision):
+    """Why no search on CUDA can do this, in words; None if nothing is in the way."""
+    if metric.form is None or metric.name == "correlation":
+        return f"it has no kernel for metric={metric.name!r} yet"
+    if metric.rooted and filters.bias is not None:
+        return "it has no kernel for a root plus a bias yet"
+    if precision not in ("auto", "float16"):
+        return f"it scans in float16, not precision={precision!r}"
+    return drivers.obstacle()
 
 
 def fitted(driver, max_bytes, attempt):
@@ -157,7 +169,7 @@ class Search:
 
     def blocks(self):
         """`Queries`, block by block. The place of the next is taken, and marked, before the device works on this."""
-        driver, x, bias = self.driver, self.x, self.filters.bias
+        driver, x = self.driver, self.x
         edges, places = self.sizes.blocks(len(x)), []
         for number, (start, stop) in enumerate(edges):
             while len(places) < min(number + 2, len(edges)):
@@ -165,11 +177,16 @@ class Search:
                 make = self.spare.taken(driver, last - first, self.k)
                 target = make("rows", (last - first, x.shape[1]), x.dtype)
                 places.append((make, target, None if len(edges) == 1 else driver.mark()))
-            make, target, mark = places[number]
+            yield self.queries(start, stop, *places[number])
             places[number] = None
-            on = uploaded(driver, x, start, stop, target, mark)
-            held, rows = on_device(driver, on, self.metric.form, self.centre, 1, make), np.arange(start, stop)
-            yield Queries(held, rows, make, None if bias is None else driver.array(bias[0][rows]))
+
+    def queries(self, start, stop, make=None, target=None, mark=None):
+        """Those from start to stop; their place may be filled once the mark has passed."""
+        driver, x, bias = self.driver, self.x, self.filters.bias
+        make = make or self.spare.taken(driver, stop - start, self.k)
+        on = uploaded(driver, x, start, stop, target, mark)
+        held, rows = on_device(driver, on, self.metric.form, self.centre, 1, make), np.arange(start, stop)
+        return Queries(held, rows, make, None if bias is None else driver.array(bias[0][rows]))
 
     def done(self, queries):
         """Nothing on the device works on these queries any more, and all of them were finite or need not be."""
@@ -251,8 +268,12 @@ class Part:
         place = np.where(here, row, 0) * self.held.turn % len(self)
         return self.driver.array(np.where(here, place, -1).astype(np.int32))
 
-    def tiles(self, queries, first, last):
-        """`Tile`s of queries with the rows at places first to last."""
+    def rows_of(self, keys):
+        """Numbers of the rows of keys, on the host."""
+        return self.start + (keys & np.uint64(0xFFFFFFFF)).astype(np.int64) * self.held.step % len(self)
+
+    def tiles(self, queries, first, last, one=False):
+        """`Tile`s of queries with the rows at places first to last, or the first of them alone."""
         driver, m, d = self.driver, len(queries), self.held.rows.shape[1]
         most = max(COLUMNS, self.search.sizes.tile_scores // m // COLUMNS * COLUMNS)
         scale = 2.0 ** -bounds.score_bits(d)
@@ -261,7 +282,7 @@ class Part:
             score = queries.make("score", (m, -(-width // ALIGNED) * ALIGNED), np.float16)
             driver.gemm(queries.held.code, self.held.code[first : first + width], score, scale)
             yield Tile(first, width, score, self._allowed(queries, first, width))
-            first += width
+            first = last if one else first + width
 
     def _allowed(self, queries, first, width):
         if not self.search.pairwise:

@@ -1,0 +1,89 @@
+"""`ranks` on CUDA: tiles of fp16 scores count what is surely nearer, canonical values settle the rest.
+
+Work    blocks of queries x parts of the gallery x tiles, each as wide as the lists of what it leaves open allow
+Shapes  x (m, d), y (n, d), row (e,) ascending, positive (e,) -> better, before, equal (e,) int64
+Cost    2 m n d fp16 operations, 2 float32 operations a score and a goal of its row, 3 d in float64 for each pair left
+        open; device memory at most max_bytes
+Sum     canonical (`tiles/cuda/rerank.cu`)
+"""
+
+import time
+
+import numpy as np
+
+from ..tiles import filters as searches
+from ..tiles.cuda import driver as drivers
+from ..tiles.cuda.goals import interval, of_pairs
+from ..tiles.cuda.lists import Lists
+from ..tiles.cuda.resident import BLOCK, refused
+from ..tiles.cuda.search import COLUMNS, Search, fitted, objection
+
+COUNTED_ROWS = 64  # of a block of count.cu
+
+
+def declines(x, y, metric, *, filters, precision, **_):
+    return objection(metric, filters, precision)
+
+
+def ranks(x, y, metric, *, row, positive, filters, max_bytes, precision, prepared=None, tick=None):
+    """(better, before, equal, Stats)."""
+    began = time.perf_counter()
+
+    def searched(room):
+        search = Search(drivers.current(), x, y, metric, filters, 1, max_bytes, room, prepared)
+        stats = searches.Stats(np.zeros(len(x), np.int64), np.zeros(len(x), bool), "float16", search.prepare_seconds)
+        target, counts = of_pairs(x, y, metric, filters, row, positive), np.zeros((3, len(row)), np.int64)
+        for queries in search.blocks():
+            rows = slice(queries.number[0], queries.number[-1] + 1)
+            goals = slice(*np.searchsorted(row, [rows.start, rows.stop]))
+            for part, ahead in search.parts():
+                counted = _Counts(part, queries, row[goals] - rows.start, positive[goals], target[goals])
+                ahead()
+                for _ in counted.kept():
+                    stats.candidates[rows] += counted.settled()
+                counts[:, goals] += counted.totals()
+                if tick is not None:
+                    tick(rows.start * len(y) + len(queries) * (part.start + len(part)), len(x) * len(y))
+            refused(x, rows.start, rows.stop, queries.make.answer()["said"][0])
+            search.done(queries)
+        return *counts, stats
+
+    *counts, stats = fitted(drivers.current(), max_bytes, searched)
+    stats.scan_seconds = time.perf_counter() - began - stats.prepare_seconds
+    return *counts, stats
+
+
+class _Counts(Lists):
+    """better, before and equal of goals, and the lists of what count.cu cannot decide."""
+
+    def __init__(self, part, queries, owner, positive, target):
+        super().__init__(part, queries)
+        driver = self.driver
+        self.low, self.high = interval(self, target, owner)
+        self.start = driver.array(np.searchsorted(owner, np.arange(len(queries) + 1)).astype(np.int32))
+        self.goals = driver.array(target), driver.array(positive)
+        self.decided, self.open = (driver.array(np.zeros((rows, len(owner)), np.int32)) for rows in (1, 3))
+        self.total = np.zeros((3, len(owner)), np.int64)
+
+    def filter(self, tile):
+        self.decided.fill(0)
+        (m, stride), first = tile.score.shape, tile.first
+        self.driver.launch("count", (-(-tile.width // COLUMNS), -(-m // COUNTED_ROWS)), BLOCK, [
+            tile.score, *map(np.int32, (m, tile.width, stride, first)), self.own,
+            self.part.columns[first : first + tile.width], self.exclude, tile.allowed, np.int64(tile.width), self.start,
+            self.low, self.high, self.decided, self.keys, self.count, np.int32(self.capacity),
+        ])  # fmt: skip
+
+    def settled(self):
+        """Settle what is listed; returns how many pairs that were, of every query."""
+        self.open.fill(0)
+        self.driver.launch("settle", len(self.queries), BLOCK, [
+            self.keys, self.values(), self.count, np.int32(self.capacity), self.own, self.part.columns, self.start,
+            self.low, self.high, *self.goals, *self.order(), np.int64(self.part.start), *self.open,
+        ])  # fmt: skip
+        self.total += self.driver.host(self.open)
+        self.total[0] += self.driver.host(self.decided)[0]
+        return self.driver.host(self.count)
+
+    def totals(self):
+        return self.total

@@ -1,0 +1,84 @@
+"""Lists of candidates of a block of queries among the rows of one part of a gallery.
+
+Work    tiles are filtered into a list a query, whose thresholds may be raised; then canonical values of what is left
+Shapes  keys (m, capacity) uint64, count (m,) int32, values (m, capacity) float64
+Cost    8 and 8 bytes a place
+Sum     canonical (rerank.cu)
+"""
+
+import numpy as np
+
+from .resident import BLOCK, FORM, INPUT
+from .search import COLUMNS, ROWS
+
+
+class Lists:
+    """Empty ones; a query's threshold lets everything pass, or goes on from that of rows whose unit was `before`."""
+
+    def __init__(self, part, queries, before=None, threshold=None):
+        self.part, self.queries, self.driver, search = part, queries, part.driver, part.search
+        self.capacity, self.metric, self.make = search.sizes.capacity, search.metric, queries.make
+        self.keys = self.make("keys", (len(queries), self.capacity), np.uint64)
+        self.own, self.slack, self.threshold, self.count, self.lost = queries.held.bounded(
+            part.held, self.make, queries.bias, before, threshold
+        )
+        self.exclude = part.excluded(queries)
+
+    def filter(self, tile):
+        """Keep what reaches the thresholds; a list that is full counts on."""
+        (m, stride), first = tile.score.shape, tile.first
+        self.driver.launch("filter", (-(-tile.width // COLUMNS), -(-m // ROWS)), BLOCK, [
+            tile.score, *map(np.int32, (m, tile.width, stride, 0, first)), self.own,
+            self.part.columns[first : first + tile.width], self.threshold, self.exclude, tile.allowed,
+            np.int64(tile.width), self.keys, self.count, np.int32(self.capacity), None, None, None, None, np.int32(0),
+        ])  # fmt: skip
+
+    def tighten(self, k):
+        """Raise the thresholds to the k-th largest lower bounds; a list that was full is lost."""
+        self.driver.launch("tighten", len(self.queries), BLOCK, [
+            self.keys, self.count, np.int32(self.capacity), np.int32(k), self.own, self.part.columns, None,
+            self.slack, self.threshold, self.lost,
+        ], TURNED=0)  # fmt: skip
+
+    def kept(self):
+        """Tile after tile, filtered into lists that hold all that was kept of it; each begins with empty ones.
+
+        A tile is twice as wide as the one before where its lists were nearly empty, and done again by halves where one
+        of them was too short. Waits for the device at every tile.
+        """
+        at, width = 0, self.capacity
+        while at < len(self.part):
+            self.count.fill(0)
+            (tile,) = self.part.tiles(self.queries, at, min(at + width, len(self.part)), one=True)
+            self.filter(tile)
+            fullest = int(self.driver.host(self.count).max(initial=0))
+            if fullest > self.capacity:
+                width = tile.width // 2
+                continue
+            yield tile
+            at += tile.width
+            width = 2 * tile.width if 4 * fullest < self.capacity else tile.width
+
+    def listed(self):
+        """(count (m,), keys, values (m, most)) on the host."""
+        count = self.driver.host(self.count)
+        most = int(count.max(initial=0))
+        if not most:
+            return count, np.zeros((len(count), 0), np.uint64), np.zeros((len(count), 0))
+        return count, *(self.driver.host(array[:, :most]) for array in (self.keys, self.values()))
+
+    def order(self):
+        """How places become rows of the part: step and number, as kernels take them."""
+        return np.uint32(self.part.held.step), np.uint32(len(self.part))
+
+    def values(self):
+        """(m, capacity) canonical values, ascending is better, of all that is listed."""
+        queries, gallery = self.queries.held, self.part.held
+        made = self.make("values", self.keys.shape, np.float64)
+        self.driver.launch("rerank", len(self.queries), BLOCK, [
+            queries.rows, gallery.rows, np.int32(queries.rows.shape[1]), *self.order(), self.keys, self.count,
+            np.int32(self.capacity), queries.square, gallery.square, queries.exponent, gallery.exponent,
+            self.queries.bias, self.part.bias, made,
+        ], INPUT=INPUT[queries.rows.dtype.name], GALLERY=INPUT[gallery.rows.dtype.name],
+           METRIC=FORM[self.metric.form])  # fmt: skip
+        return made
