@@ -223,10 +223,32 @@ def test_what_it_cannot_do_is_said(keywords, reason, emulated):
     assert cmf.topk(x, y, 2, backend="auto", return_stats=True)[2].backend != "cuda"
 
 
-def test_columns_are_not_searched_yet(emulated):
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("name", ["none", "rows", "pairs", "bias"])
+def test_both_sides(name, metric, emulated, short_lists):
+    if (name, metric) == ("bias", "euclidean"):
+        metric = "sqeuclidean"
+    x, y = crowd(m=19, n=90)
     emulated()
-    with pytest.raises(cmf.BackendUnavailable, match="cuda: it does not search columns yet"):
-        cmf.topk_both(*normal(3, 30, 4), 2, backend="cuda")
+    filters, done = crowd_filters(len(x), len(y))[name], []
+    found, wanted = (
+        cmf.topk_both(x, y, (4, 3), metric, backend=backend, progress=lambda *part: done.append(part), **filters)
+        for backend in ("cuda", "numpy")
+    )
+    for side, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(side.indices, other.indices)
+        np.testing.assert_array_equal(side.distances, other.distances)
+    assert (19 * 90, 2 * 19 * 90) in done
+    assert (2 * 19 * 90, 2 * 19 * 90) in done
+
+
+@pytest.mark.parametrize("exclude", [[4, -1, 2], [1, 1, -1]])
+def test_both_sides_without_some_pairs(exclude, emulated):
+    emulated()
+    x, y = normal(3, 30, 4)
+    found, wanted = (cmf.topk_both(x, y, 3, exclude=exclude, backend=backend) for backend in ("cuda", "numpy"))
+    for side, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(side.indices, other.indices)
 
 
 def test_kernels_are_one_text_for_cupy():

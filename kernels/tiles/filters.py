@@ -40,9 +40,33 @@ class Filters:
             None if self.bias is None else (self.bias[0][rows], self.bias[1]),
         )
 
+    def turned(self, m, n):
+        """The filters of the columns' search among the rows, of m rows and n columns."""
+        bias, mask, exclude = self.bias and self.bias[::-1], None, None
+        if self.mask is not None:
+            mask = TurnedMask(self, (n, m))
+        elif self.exclude is not None:
+            given = np.flatnonzero(self.exclude >= 0)
+            exclude = np.full(n, -1)
+            exclude[self.exclude[given]] = given
+            if np.count_nonzero(exclude >= 0) < len(given):  # some column is left out by several rows
+                exclude, mask = None, TurnedMask(self, (n, m))
+        return Filters(exclude, mask, bias)
+
     def sums(self, rows, columns):
         """u_i + v_j of pairs, None without a bias."""
         return None if self.bias is None else self.bias[0][rows] + self.bias[1][columns]
+
+
+class TurnedMask:
+    """Which pairs may match, by column and row, asked for by slices."""
+
+    def __init__(self, filters, shape):
+        self.filters, self.shape = filters, shape
+
+    def __getitem__(self, part):
+        columns, rows = (np.arange(size)[one] for size, one in zip(self.shape, part, strict=True))
+        return self.filters.allowed(rows, columns).T
 
 
 @dataclass
