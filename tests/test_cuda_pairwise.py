@@ -122,6 +122,18 @@ def test_little_memory_does(metric, alone):
     judge.pairwise_within_bound(answer, sides[0], y, metric)
 
 
+def test_a_device_with_little_left_takes_smaller_tiles():
+    x, y = cases.arrays("normal-17x130x64")
+    with emulated(largest=20_000, free=400_000) as driver:
+        judge.pairwise_within_bound(cmf.pairwise_distances(x, y, "cosine", backend="cuda"), x, y, "cosine")
+        assert driver.released
+    with (
+        emulated(free=1000),
+        pytest.raises(ValueError, match=r"^the device must have \d+ bytes free for d=64, got 1000"),
+    ):
+        cmf.pairwise_distances(x, y, backend="cuda")
+
+
 @pytest.mark.heavy  # the kernels alone run in these builds below
 @pytest.mark.parametrize("flavour", ["race", "address"])
 def test_no_race_and_no_stray_access(flavour, small_tiles):

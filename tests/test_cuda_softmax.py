@@ -128,6 +128,17 @@ def test_rows_that_are_not_finite_touch_no_other():
     assert np.flatnonzero(np.isnan(rows)).tolist() == [4]
 
 
+def test_a_device_with_little_left_takes_smaller_tiles():
+    x, y = cases.arrays("normal-17x130x64")
+    with emulated(largest=20_000, free=400_000) as driver:
+        answer = cmf.logsumexp(x, y, "cosine", axis="both", backend="cuda")
+        assert driver.released
+    judge.log_sums_within_bound(answer, x, y, "cosine", np.dtype(np.float32))
+    for given in ((x, y, "cosine"), (x @ y.T, None, "precomputed")):
+        with emulated(free=1000), pytest.raises(ValueError, match=r"^the device must have \d+ bytes free"):
+            cmf.logsumexp(*given, backend="cuda")
+
+
 @pytest.mark.heavy  # the kernels alone run in these builds below
 @pytest.mark.parametrize("flavour", ["race", "address"])
 def test_no_race_and_no_stray_access(flavour, small_tiles):

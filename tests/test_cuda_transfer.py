@@ -169,6 +169,17 @@ def test_little_memory_does(dtype):
         judge.transfer_within_bound(answer[row : row + 1], e[row : row + 1], m[number], bias[number])
 
 
+def test_a_device_with_little_left_takes_a_few_at_a_time():
+    e, m, bias, which = problem((5, 20, 1, 3, 8), 30, 40, np.float32)
+    with emulated() as driver:
+        wanted = cmf.transfer(e, m, bias, which=which, backend="cuda")
+    with emulated(largest=20_000, free=200_000) as driver:
+        np.testing.assert_array_equal(cmf.transfer(e, m, bias, which=which, backend="cuda"), wanted)
+        assert driver.released
+    with emulated(free=1000), pytest.raises(ValueError, match=r"^the device must have \d+ bytes free for M of shape"):
+        cmf.transfer(e, m, bias, which=which, backend="cuda")
+
+
 @pytest.mark.heavy  # the kernels alone run in these builds below
 @pytest.mark.parametrize("flavour", ["race", "address"])
 def test_no_race_and_no_stray_access(flavour):

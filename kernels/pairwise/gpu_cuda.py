@@ -11,6 +11,7 @@ import numpy as np
 
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda.expansion import Expansion, sizes
+from ..tiles.cuda.search import fitted
 from ..tiles.encode import space
 
 PRODUCT_BYTES, COPIES = 8, 3  # of an entry; of a tile of results: on the device, turned, on the way into out
@@ -26,12 +27,16 @@ def declines(x, y, metric, *, precision, **_):
 
 def pairwise(x, y, metric, *, out, max_bytes, precision, tick=None):
     """Fill out (m, n)."""
-    driver, alone = drivers.current(), y is None
+    driver = drivers.current()
+    fitted(driver, max_bytes, lambda room: _fill(driver, x, y, metric, out, max_bytes, room, tick))
+
+
+def _fill(driver, x, y, metric, out, max_bytes, room, tick):
+    alone, d = y is None, x.shape[1]
     y = x if alone else y
-    d, dtype = x.shape[1], np.result_type(x.dtype, y.dtype)
     pair_bytes = PRODUCT_BYTES + COPIES * max(4, out.itemsize)
-    tile_rows, tile_columns = sizes(x, y, metric, pair_bytes, max_bytes, square=alone)
-    expansion = Expansion(driver, space(metric, y), d, dtype, out.dtype)
+    tile_rows, tile_columns = sizes(x, y, metric, pair_bytes, max_bytes, room, square=alone)
+    expansion = Expansion(driver, space(metric, y), d, np.result_type(x.dtype, y.dtype), out.dtype)
     for right, end in y.blocks(tile_columns):
         columns = expansion.side(y.block(right, end))
         for left, stop in x.blocks(tile_rows):

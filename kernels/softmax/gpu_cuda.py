@@ -11,6 +11,8 @@ import numpy as np
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda import sums as running
 from ..tiles.cuda.expansion import TILE_PAIRS, TILE_ROWS, Expansion, sizes
+from ..tiles.cuda.memory import refuse
+from ..tiles.cuda.search import fitted
 from ..tiles.encode import space
 
 UNIT = ("cosine", "correlation")  # metrics that are 1 - score
@@ -30,7 +32,12 @@ def declines(x, y, metric, *, precision, **_):
 
 def softmax(x, y, metric, *, beta, bias, rows, columns, max_bytes, precision, tick=None):
     """Fill rows (m,) and columns (n,)."""
-    driver, fixed = drivers.current(), SUM_BYTES * (len(bias[0]) + len(bias[1]))
+    driver = drivers.current()
+    fitted(driver, max_bytes, lambda room: _sum(driver, x, y, metric, beta, bias, rows, columns, max_bytes, room, tick))
+
+
+def _sum(driver, x, y, metric, beta, bias, rows, columns, max_bytes, room, tick):
+    fixed = SUM_BYTES * (len(bias[0]) + len(bias[1]))
     scale, constant = (beta, 0.0) if y is None or metric.descending else (-beta, beta * (metric.name in UNIT))
     sums = [
         (running.Sums(driver, axis, len(out), scale, bias[1 - axis] + constant), out)
@@ -43,9 +50,9 @@ def softmax(x, y, metric, *, beta, bias, rows, columns, max_bytes, precision, ti
             side.add(tile, left, right)
 
     if y is None:
-        _ready(driver, x, add, max_bytes, fixed)
+        _ready(driver, x, add, max_bytes, room, fixed)
     else:
-        _distances(driver, x, y, metric, add, max_bytes, fixed, tick)
+        _distances(driver, x, y, metric, add, max_bytes, room, fixed, tick)
     for side, out in sums:
         side.result(out)
 
@@ -55,10 +62,10 @@ def _pair_bytes(score):
     return score + -(-PART_BYTES // min(running.STRETCH))
 
 
-def _distances(driver, x, y, metric, add, max_bytes, fixed, tick):
+def _distances(driver, x, y, metric, add, max_bytes, room, fixed, tick):
     d, dtype = x.shape[1], np.result_type(x.dtype, y.dtype)
     pair = _pair_bytes(PAIR_BYTES)
-    tile_rows, tile_columns = sizes(x, y, metric, pair, max_bytes, fixed=fixed, owner_bytes=PART_BYTES)
+    tile_rows, tile_columns = sizes(x, y, metric, pair, max_bytes, room, fixed=fixed, owner_bytes=PART_BYTES)
     expansion = Expansion(driver, space(metric, y), d, dtype, dtype)
     for right, end in y.blocks(tile_columns):
         columns = expansion.side(y.block(right, end))
@@ -73,11 +80,11 @@ def _distances(driver, x, y, metric, add, max_bytes, fixed, tick):
             tick(end, len(y))
 
 
-def _ready(driver, x, add, max_bytes, fixed):
+def _ready(driver, x, add, max_bytes, room, fixed):
     """The same of ready scores, read in whole rows."""
     n = x.shape[1]
     fixed, row = fixed + PART_BYTES * n, _pair_bytes(READY_BYTES) * n + PART_BYTES
-    if (needed := fixed + row) > max_bytes:
-        raise ValueError(f"max_bytes must be at least {needed} (one row of {n} scores), got {max_bytes}")
-    for start, stop in x.blocks(max(1, min((max_bytes - fixed) // row, TILE_PAIRS // n, TILE_ROWS))):
+    if fixed + row > room:
+        refuse(fixed + row, max_bytes, room, f"(one row of {n} scores)")
+    for start, stop in x.blocks(max(1, min((room - fixed) // row, TILE_PAIRS // n, TILE_ROWS))):
         add(driver.array(x.block(start, stop)).astype(np.float64, copy=False), start, 0)

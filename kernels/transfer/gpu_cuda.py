@@ -10,6 +10,8 @@ import numpy as np
 
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda.mapper import finished, mapped
+from ..tiles.cuda.memory import refuse
+from ..tiles.cuda.search import fitted
 from ..tiles.matrices import held, matrix
 from . import cpu_numpy
 
@@ -28,12 +30,9 @@ def transfer(e, m, bias, which, *, normalize, out, max_bytes, precision, tick=No
             e, m, bias, which, normalize=normalize, out=out, max_bytes=max_bytes, precision=precision, tick=tick
         )
         return
-    call = _Call(drivers.current(), e, m, bias, which, normalize, out)
-    rows, matrices = call.sizes(max_bytes)
-    for start, stop in e.blocks(rows):
-        call.block(start, stop, matrices)
-        if tick is not None:
-            tick(stop, len(e))
+    driver = drivers.current()
+    call = _Call(driver, e, m, bias, which, normalize, out)
+    fitted(driver, max_bytes, lambda room: call.run(max_bytes, room, tick))
 
 
 class _Call:
@@ -46,20 +45,26 @@ class _Call:
         self.shape = (1, *m.shape) if self.single else m.shape
         self.bias = None if bias is None else np.broadcast_to(bias, self.shape[:2])
 
-    def sizes(self, max_bytes):
-        """(rows, matrices) at a time: all rows if half of the memory holds them, since a block reads its matrices."""
+    def run(self, max_bytes, room, tick):
+        rows, matrices = self._sizes(max_bytes, room)
+        for start, stop in self.e.blocks(rows):
+            self._block(start, stop, matrices)
+            if tick is not None:
+                tick(stop, len(self.e))
+
+    def _sizes(self, max_bytes, room):
+        """(rows, matrices) at a time: all rows if half of the room holds them, since a block reads its matrices."""
         (g, d_out, d_in), item = self.shape, self.out.itemsize
         row, each = item * (4 * d_in + 5 * d_out) + ROW_BYTES, item * d_out * d_in
         fixed = held(self.m, self.out.dtype) + each  # one matrix on its way
-        rows = max(1, min(len(self.e), max(LEAST_ROWS, max_bytes // 2 // row)))
-        while (needed := fixed + rows * row + each) > max_bytes:
+        rows = max(1, min(len(self.e), max(LEAST_ROWS, room // 2 // row)))
+        while (needed := fixed + rows * row + each) > room:
             if rows <= LEAST_ROWS:
-                found = f"M of shape {(d_out, d_in)}"
-                raise ValueError(f"max_bytes must be at least {needed} for {found}, got {max_bytes}")
+                refuse(needed, max_bytes, room, f"for M of shape {(d_out, d_in)}")
             rows = max(LEAST_ROWS, rows // 2)
-        return rows, min(g, 1 + (max_bytes - needed) // each)
+        return rows, min(g, 1 + (room - needed) // each)
 
-    def block(self, start, stop, matrices):
+    def _block(self, start, stop, matrices):
         """Rows start..stop of out."""
         driver, dtype = self.driver, self.out.dtype
         named = self.which[start:stop]

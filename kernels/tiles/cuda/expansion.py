@@ -17,6 +17,7 @@ import numpy as np
 
 from ..encode import sampled
 from ..rectangle import SHARE
+from .memory import refuse
 
 BLOCK, LANES = 256, 8  # threads; threads of a row in vectors.cu
 ROWS, COLUMNS = 64, 128  # of a block of distances.cu
@@ -51,8 +52,11 @@ def row_bytes(d, itemsize):
     return d * (3 * itemsize + 16) + 32
 
 
-def sizes(x, y, metric, pair_bytes, max_bytes, *, fixed=0, owner_bytes=0, square=False):
-    """(rows, columns) of a tile that fits beside `fixed` bytes; owner_bytes: more for a row or a column of it."""
+def sizes(x, y, metric, pair_bytes, max_bytes, room, *, fixed=0, owner_bytes=0, square=False):
+    """(rows, columns) of a tile that fits into `room` beside `fixed` bytes.
+
+    owner_bytes: more for a row or a column of it. ValueError where the least is more than max_bytes, or than the room.
+    """
     d, n = x.shape[1], len(y)
     each = row_bytes(d, np.result_type(x.dtype, y.dtype).itemsize)
     looking = SAMPLE_COPIES * 8 * d * len(sampled(y)) if metric.form == "l2" and n else 0  # before the first tile
@@ -64,9 +68,9 @@ def sizes(x, y, metric, pair_bytes, max_bytes, *, fixed=0, owner_bytes=0, square
     def needed():
         return fixed + max(looking, (rows + columns) * (each + owner_bytes) + rows * columns * pair_bytes)
 
-    while needed() > max_bytes:
+    while needed() > room:
         if rows <= LEAST and columns <= LEAST:
-            raise ValueError(f"max_bytes must be at least {needed()} for d={d}, got {max_bytes}")
+            refuse(needed(), max_bytes, room, f"for d={d}")
         if square:
             rows = columns = max(LEAST, rows // 2)
         else:
