@@ -81,7 +81,7 @@ def test_what_the_bound_holds_for_is_not_computed_again(monkeypatch):
         return replace(found, exact=np.full_like(found.exact, np.nan))
 
     monkeypatch.setattr(expansion.Expansion, "side", spoiled)
-    for name in ("normal-17x130x64", "normal-float64", "wide-float64-4x20x300"):
+    for name in ("normal-17x130x64", "normal-float64", "wide-float64-4x20x300", "offset-1e6", "offset-1e3"):
         x, y = cases.arrays(name)
         for metric in cases.GEMM_FAMILY:
             with emulated():

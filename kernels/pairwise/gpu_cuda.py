@@ -10,9 +10,8 @@ Sum     of the tiles
 import numpy as np
 
 from ..tiles.cuda import driver as drivers
-from ..tiles.cuda.expansion import Expansion, sizes
+from ..tiles.cuda.expansion import Expansion, sizes, where
 from ..tiles.cuda.search import fitted
-from ..tiles.encode import space
 
 PRODUCT_BYTES, COPIES = 8, 3  # of an entry; of a tile of results: on the device, turned, on the way into out
 
@@ -36,7 +35,7 @@ def _fill(driver, x, y, metric, out, max_bytes, room, tick):
     y = x if alone else y
     pair_bytes = PRODUCT_BYTES + COPIES * max(4, out.itemsize)
     tile_rows, tile_columns = sizes(x, y, metric, pair_bytes, max_bytes, room, square=alone)
-    expansion = Expansion(driver, space(metric, y), d, np.result_type(x.dtype, y.dtype), out.dtype)
+    expansion = Expansion(driver, where(metric, y), d, np.result_type(x.dtype, y.dtype), out.dtype)
     for right, end in y.blocks(tile_columns):
         columns = expansion.side(y.block(right, end))
         for left, stop in x.blocks(tile_rows):

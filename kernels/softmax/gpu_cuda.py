@@ -10,10 +10,9 @@ import numpy as np
 
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda import sums as running
-from ..tiles.cuda.expansion import TILE_PAIRS, TILE_ROWS, Expansion, sizes
+from ..tiles.cuda.expansion import TILE_PAIRS, TILE_ROWS, Expansion, sizes, where
 from ..tiles.cuda.memory import refuse
 from ..tiles.cuda.search import fitted
-from ..tiles.encode import space
 
 UNIT = ("cosine", "correlation")  # metrics that are 1 - score
 SUM_BYTES = 64  # of a running sum, its shift, and what finishing takes
@@ -66,7 +65,7 @@ def _distances(driver, x, y, metric, add, max_bytes, room, fixed, tick):
     d, dtype = x.shape[1], np.result_type(x.dtype, y.dtype)
     pair = _pair_bytes(PAIR_BYTES)
     tile_rows, tile_columns = sizes(x, y, metric, pair, max_bytes, room, fixed=fixed, owner_bytes=PART_BYTES)
-    expansion = Expansion(driver, space(metric, y), d, dtype, dtype)
+    expansion = Expansion(driver, where(metric, y), d, dtype, dtype)
     for right, end in y.blocks(tile_columns):
         columns = expansion.side(y.block(right, end))
         for left, stop in x.blocks(tile_rows):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..encode import sampled
+from ..encode import Space, space
 from ..rectangle import SHARE
 from .memory import refuse
 
@@ -30,7 +30,8 @@ TILE_PAIRS = (
 )  # 128 MB of products: a launch from Python takes 20 to 35 us, such a product of 768 features 0.5 ms
 SIDE_BYTES = 1 << 28  # of vectors of one side
 TILE_ROWS = 1 << 18  # a grid is at most 65,535 blocks high, of 8 rows or of 64
-SAMPLE_COPIES = 4  # of the rows that decide about the centre
+SAMPLE = 32  # rows of y that decide about the centre: a median of 256 rows takes 3 ms at d = 768, a large tile 1 ms
+SAMPLE_COPIES = 4
 LEAST = 16  # rows and columns of a tile
 
 
@@ -59,7 +60,7 @@ def sizes(x, y, metric, pair_bytes, max_bytes, room, *, fixed=0, owner_bytes=0, 
     """
     d, n = x.shape[1], len(y)
     each = row_bytes(d, np.result_type(x.dtype, y.dtype).itemsize)
-    looking = SAMPLE_COPIES * 8 * d * len(sampled(y)) if metric.form == "l2" and n else 0  # before the first tile
+    looking = SAMPLE_COPIES * 8 * d * min(n, SAMPLE) if metric.form == "l2" else 0  # before the first tile
     columns = max(1, min(n, max(LEAST, SIDE_BYTES // each)))  # wide: what is as wide as out is copied at once
     rows = max(1, min(len(x), max(LEAST, TILE_PAIRS // columns), TILE_ROWS))
     if square:
@@ -78,13 +79,20 @@ def sizes(x, y, metric, pair_bytes, max_bytes, room, *, fixed=0, owner_bytes=0, 
     return rows, columns
 
 
+def where(metric, y):
+    """The `Space` of the distances to these rows, as a few of them show it."""
+    if metric.form != "l2" or not len(y):
+        return Space(metric)
+    return space(metric, y.at(np.arange(0, len(y), -(-len(y) // SAMPLE))))
+
+
 class Expansion:
     """One metric on one device: sides, and the distances of tiles of them."""
 
-    def __init__(self, driver, where, d, dtype, result):
-        """where: the `encode.Space`; dtype: of the rows; result: of the distances, float64 or less."""
-        self.driver, self.metric, self.d, self.dtype, self.result = driver, where.metric, d, dtype, result
-        self.centre = None if where.centre is None else driver.array(where.centre)
+    def __init__(self, driver, shown, d, dtype, result):
+        """shown: the `Space` of the rows; dtype: theirs; result: of the distances, float64 or less."""
+        self.driver, self.metric, self.d, self.dtype, self.result = driver, shown.metric, d, dtype, result
+        self.centre = None if shown.centre is None else driver.array(shown.centre)
         self.form = np.int32(FORM[self.metric.name])
         double = result == np.float64
         self.piece = min(PIECE, d) if double else d
