@@ -16,9 +16,10 @@ from gpu import FOLDER, Staged, machine, timed
 import crossmodal_fast as cmf
 from crossmodal_fast.kernels.tiles import metrics
 from crossmodal_fast.kernels.tiles.cuda import driver as drivers
-from crossmodal_fast.kernels.tiles.cuda.expansion import TILE_PAIRS, Expansion
+from crossmodal_fast.kernels.tiles.cuda.expansion import Expansion
 from crossmodal_fast.kernels.tiles.cuda.mapper import finished, mapped
 from crossmodal_fast.kernels.tiles.cuda.sums import Sums
+from crossmodal_fast.kernels.tiles.cuda.tiling import TILE_PAIRS, even
 from crossmodal_fast.kernels.tiles.encode import Space
 
 DISTANCES = ((4000, 4000, 768), (10_000, 10_000, 256))
@@ -50,7 +51,7 @@ def stripes(driver, metric, x, y, result):
     """(first row, rows, columns as sides, expansion) of tiles as wide as y."""
     d = x.shape[1]
     expansion = Expansion(driver, Space(metrics.metric(metric, d)), d, np.dtype(np.float32), np.dtype(result))
-    columns, step = expansion.encoded(y), max(1, TILE_PAIRS // len(y))
+    columns, step = expansion.encoded(y), even(len(x), TILE_PAIRS // len(y))
     for start in range(0, len(x), step):
         yield start, expansion.encoded(x[start : start + step]), columns, expansion
 

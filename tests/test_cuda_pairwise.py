@@ -11,7 +11,7 @@ import crossmodal_fast as cmf
 import judge
 import simt
 from crossmodal_fast.kernels.tiles import metrics
-from crossmodal_fast.kernels.tiles.cuda import expansion
+from crossmodal_fast.kernels.tiles.cuda import expansion, tiling
 from emulated import FLAVOURS, emulated, launcher, runs_in_its_least
 from grids import thinned
 
@@ -33,8 +33,8 @@ def run(request):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Several tiles, several pieces of the features."""
-    monkeypatch.setattr(expansion, "TILE_PAIRS", 1 << 10)
-    monkeypatch.setattr(expansion, "SIDE_BYTES", 1 << 13)
+    monkeypatch.setattr(tiling, "EDGE", 24)
+    monkeypatch.setattr(tiling, "TILE_PAIRS", 1 << 10)
     monkeypatch.setattr(expansion, "PIECE", 5)
 
 
@@ -141,6 +141,11 @@ def test_no_race_and_no_stray_access(flavour, small_tiles):
         x, y = cases.arrays(name)
         with emulated(flavour=flavour):
             judge.pairwise_within_bound(cmf.pairwise_distances(x, y, metric, backend="cuda"), x, y, metric)
+
+
+def test_parts_are_even_and_whole_blocks():
+    asked = (10_000, 4096), (9, 4096), (4097, 4096), (300, 40), (0, 1), (129, 129)
+    assert [tiling.even(*sizes) for sizes in asked] == [3456, 9, 2176, 38, 1, 128]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import cases
 import crossmodal_fast as cmf
 import judge
 import simt
-from crossmodal_fast.kernels.tiles.cuda import expansion, sums
+from crossmodal_fast.kernels.tiles.cuda import expansion, sums, tiling
 from emulated import FLAVOURS, emulated, launcher, runs_in_its_least
 from grids import thinned
 
@@ -32,8 +32,8 @@ def run(request):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Several tiles, several stretches of each."""
-    monkeypatch.setattr(expansion, "TILE_PAIRS", 1 << 10)
-    monkeypatch.setattr(expansion, "SIDE_BYTES", 1 << 13)
+    monkeypatch.setattr(tiling, "EDGE", 24)
+    monkeypatch.setattr(tiling, "TILE_PAIRS", 1 << 10)
     monkeypatch.setattr(sums, "STRETCH", (9, 9))
 
 

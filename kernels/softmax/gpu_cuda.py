@@ -10,9 +10,10 @@ import numpy as np
 
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda import sums as running
-from ..tiles.cuda.expansion import TILE_PAIRS, TILE_ROWS, Expansion, sizes, where
+from ..tiles.cuda.expansion import Expansion, where
 from ..tiles.cuda.memory import refuse
 from ..tiles.cuda.search import fitted
+from ..tiles.cuda.tiling import TILE_PAIRS, TILE_ROWS, over, tiling
 
 UNIT = ("cosine", "correlation")  # metrics that are 1 - score
 SUM_BYTES = 64  # of a running sum, its shift, and what finishing takes
@@ -62,21 +63,16 @@ def _pair_bytes(score):
 
 
 def _distances(driver, x, y, metric, add, max_bytes, room, fixed, tick):
-    d, dtype = x.shape[1], np.result_type(x.dtype, y.dtype)
-    pair = _pair_bytes(PAIR_BYTES)
-    tile_rows, tile_columns = sizes(x, y, metric, pair, max_bytes, room, fixed=fixed, owner_bytes=PART_BYTES)
-    expansion = Expansion(driver, where(metric, y), d, dtype, dtype)
-    for right, end in y.blocks(tile_columns):
-        columns = expansion.side(y.block(right, end))
-        for left, stop in x.blocks(tile_rows):
-            rows = expansion.side(x.block(left, stop))
-            tile = expansion.products(rows, columns)
-            expansion.finish(rows, columns, tile, tile)
-            add(tile, left, right)
-            del rows, tile  # before there are others
-        del columns
-        if tick is not None:
-            tick(end, len(y))
+    dtype, pair = np.result_type(x.dtype, y.dtype), _pair_bytes(PAIR_BYTES)
+    sizes = tiling(x, y, metric, pair, max_bytes, room, fixed=fixed, owner_bytes=PART_BYTES)
+    expansion = Expansion(driver, where(metric, y), x.shape[1], dtype, dtype)
+
+    def visit(rows, columns, left, right):
+        tile = expansion.products(rows, columns)
+        expansion.finish(rows, columns, tile, tile)
+        add(tile, left, right)
+
+    over(expansion, x, y, sizes, visit, tick)
 
 
 def _ready(driver, x, add, max_bytes, room, fixed):

@@ -22,7 +22,7 @@ by Cauchy-Schwarz and the accumulation bound A of the tensor cores; a score is i
 s + 2**-11 |s| stands for it; what fp32 loses in h itself is inside A and o', which is -o raised by
 2**-18 |o| and 2**-30. The lower bound takes all of that off again, twice (`below` of bounds.cuh).
 
-Distances of all pairs (expansion.py) take float64 products: vectors.cu makes the rows for them, distances.cu ends them.
+Distances of all pairs (expansion.py, tiling.py) take float64 products: vectors.cu makes rows, distances.cu ends them.
 Log-sum-exps (sums.py) read such tiles: row_sums.cu and column_sums.cu a stretch at a time, merge.cu stretch by stretch.
 Transfer (mapper.py) reads every matrix once: mapping.cu for few rows of each, finish.cu for biases and lengths.
 

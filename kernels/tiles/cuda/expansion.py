@@ -17,7 +17,6 @@ import numpy as np
 
 from ..encode import Space, space
 from ..rectangle import SHARE
-from .memory import refuse
 
 BLOCK, LANES = 256, 8  # threads; threads of a row in vectors.cu
 ROWS, COLUMNS = 64, 128  # of a block of distances.cu
@@ -25,14 +24,7 @@ PIECE = 128  # features a product for float64 results: 16 flops a byte of the ti
 FORM = {"euclidean": 0, "sqeuclidean": 0, "dot": 1, "cosine": 2, "correlation": 3}  # of forms.cuh
 INPUT = {"float32": "float", "float64": "double"}
 UNIT = 2.0**-53
-TILE_PAIRS = (
-    1 << 24
-)  # 128 MB of products: a launch from Python takes 20 to 35 us, such a product of 768 features 0.5 ms
-SIDE_BYTES = 1 << 28  # of vectors of one side
-TILE_ROWS = 1 << 18  # a grid is at most 65,535 blocks high, of 8 rows or of 64
 SAMPLE = 32  # rows of y that decide about the centre: a median of 256 rows takes 3 ms at d = 768, a large tile 1 ms
-SAMPLE_COPIES = 4
-LEAST = 16  # rows and columns of a tile
 
 
 @dataclass(frozen=True)
@@ -47,36 +39,13 @@ class Side:
     def __len__(self):
         return len(self.square)
 
+    def __getitem__(self, part):
+        return Side(self.vector[part], self.exact[part], self.square[part], self.factor[part])
+
 
 def row_bytes(d, itemsize):
     """Bytes of a row of a side: read and converted on the host, as given, as a vector and exact on the device."""
     return d * (3 * itemsize + 16) + 32
-
-
-def sizes(x, y, metric, pair_bytes, max_bytes, room, *, fixed=0, owner_bytes=0, square=False):
-    """(rows, columns) of a tile that fits into `room` beside `fixed` bytes.
-
-    owner_bytes: more for a row or a column of it. ValueError where the least is more than max_bytes, or than the room.
-    """
-    d, n = x.shape[1], len(y)
-    each = row_bytes(d, np.result_type(x.dtype, y.dtype).itemsize)
-    looking = SAMPLE_COPIES * 8 * d * min(n, SAMPLE) if metric.form == "l2" else 0  # before the first tile
-    columns = max(1, min(n, max(LEAST, SIDE_BYTES // each)))  # wide: what is as wide as out is copied at once
-    rows = max(1, min(len(x), max(LEAST, TILE_PAIRS // columns), TILE_ROWS))
-    if square:
-        rows = columns = max(1, min(n, max(LEAST, int(TILE_PAIRS**0.5))))
-
-    def needed():
-        return fixed + max(looking, (rows + columns) * (each + owner_bytes) + rows * columns * pair_bytes)
-
-    while needed() > room:
-        if rows <= LEAST and columns <= LEAST:
-            refuse(needed(), max_bytes, room, f"for d={d}")
-        if square:
-            rows = columns = max(LEAST, rows // 2)
-        else:
-            rows, columns = (rows, max(LEAST, columns // 2)) if columns > rows else (max(LEAST, rows // 2), columns)
-    return rows, columns
 
 
 def where(metric, y):
