@@ -1,4 +1,4 @@
-"""`python benchmarks/gpu_matrices.py [--results FOLDER]`: distances, transfer and log-sum-exps on the GPU.
+"""`python benchmarks/gpu_matrices.py [--only transfer]`: distances, transfer and log-sum-exps on the GPU.
 
 Needs what benchmarks/gpu.py needs. Every answer is compared with float64 before its time counts: ours must be within
 its promise, the error of a peer stands in its row. Arrays and answers lie on the device; ours is timed from host arrays
@@ -217,16 +217,28 @@ KINDS = {  # contenders, the error of an answer, what ours may be
 }  # fmt: skip
 
 
-def problems():
-    """(kind, sizes, arrays, flops, bytes that must be read)."""
+def problems(only=None):
+    """(kind, sizes, arrays, flops, bytes that must be moved); the arrays of one problem at a time."""
+    made = {"pairwise_distances": _distance_problems, "transfer": _map_problems, "logsumexp": _log_sum_problems}
+    for kind in KINDS if only is None else [only]:
+        yield from ((kind, *problem) for problem in made[kind]())
+
+
+def _distance_problems():
     for m, n, d in DISTANCES:
-        yield "pairwise_distances", {"m": m, "n": n, "d": d}, (normal(m, d), normal(n, d)), 2 * m * n * d, 4 * m * n
+        yield {"m": m, "n": n, "d": d}, (normal(m, d), normal(n, d)), 2 * m * n * d, 4 * m * n
+
+
+def _map_problems():
     for g, d_out, d_in, rows in MAPS:
         e, m = normal(g * rows, d_in), normal(g, d_out, d_in)
         sizes = {"matrices": g, "d_out": d_out, "d_in": d_in, "rows_each": rows}
-        yield "transfer", sizes, (e, m, rows), 2 * g * rows * d_out * d_in, m.nbytes + e.nbytes
+        yield sizes, (e, m, rows), 2 * g * rows * d_out * d_in, m.nbytes + e.nbytes
+
+
+def _log_sum_problems():
     for m, n, d in LOG_SUMS:
-        yield "logsumexp", {"m": m, "n": n, "d": d}, (normal(m, d), normal(n, d)), 2 * m * n * d, 4 * (m + n) * d
+        yield {"m": m, "n": n, "d": d}, (normal(m, d), normal(n, d)), 2 * m * n * d, 4 * (m + n) * d
 
 
 def row_of(kind, name, sizes, given, flops, moved):
@@ -268,11 +280,12 @@ def yardsticks():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=FOLDER)
+    parser.add_argument("--only", choices=list(KINDS), help="one operation")
     given = parser.parse_args()
     cp.random.seed(0)
     about, found = machine() | yardsticks(), []
     print(json.dumps(about))
-    for kind, *problem in problems():
+    for kind, *problem in problems(given.only):
         for name in KINDS[kind][0]:
             found.append(row_of(kind, name, *problem))
             print(json.dumps(found[-1]), flush=True)
