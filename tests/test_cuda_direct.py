@@ -5,7 +5,7 @@ import pytest
 
 import cases
 import simt
-from crossmodal_fast.kernels.tiles import metrics, reference
+from crossmodal_fast.kernels.tiles import metrics, nearness, reference
 from crossmodal_fast.kernels.tiles.cuda import direct
 from simt.driver import Emulated
 
@@ -16,8 +16,9 @@ RNG = np.random.default_rng(41)
 
 
 def every(*usual):
-    """Parameters of a test: every metric, all but the usual ones heavy."""
-    return [pytest.param(name, marks=() if name in usual else pytest.mark.heavy) for name in direct.METRIC]
+    """Parameters of a test: every metric that comes to the bit, all but the usual ones heavy."""
+    exact = (name for name in direct.METRIC if name not in direct.NEAR)
+    return [pytest.param(name, marks=() if name in usual else pytest.mark.heavy) for name in exact]
 
 
 METRICS = every("correlation", "canberra", "braycurtis", "hamming")  # the others differ from them in a line
@@ -142,6 +143,61 @@ def test_keys_are_raised_values(name, biased):
     raised(name, biased, Emulated().run)
 
 
+def near_keys(name, keywords, x, y, bias=None):
+    """(keys, what they stand for) of a metric that comes near: each key holds, or is infinite."""
+    metric, d = metrics.metric(name, x.shape[1], keywords), x.shape[1]
+    driver, found = Emulated(), np.full((len(x), len(y)), -7.0, np.float32)
+    direct.keys(driver, metric, *sides(driver, metric, x, y), found, bias)
+    sums = None if bias is None else bias[0][:, None] + bias[1]
+    with np.errstate(all="ignore"):
+        order = -metrics.ordered(metric, metrics.block(metric, x.astype(np.float64), y.astype(np.float64)), sums)
+        wide = found.astype(np.float64)
+        low = wide - 2.0**-20 * np.abs(wide) - np.float32(direct.slack(metric, d))
+    assert (np.isnan(order) | (wide >= np.maximum(order, LOWEST))).all()
+    assert (np.isposinf(found) | (found == LOWEST) | (low <= order)).all()
+    return found, order
+
+
+NEAR = [
+    ("jensenshannon", None), ("minkowski", {"p": 7.3}),
+    *(pytest.param("minkowski", {"p": p}, marks=pytest.mark.heavy) for p in (1 / 16, 0.5, 0.9, 3, 8.5, 10.5, 64)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "keywords"), NEAR)
+def test_keys_of_near_values_hold_on_hard_rows(name, keywords):
+    for case in cases.SOME_QUERIES:
+        x, y = (numbers(rows) for rows in cases.arrays(case, name))
+        dtype = np.promote_types(x.dtype, y.dtype)
+        near_keys(name, keywords, x.astype(dtype), y.astype(dtype))
+
+
+@pytest.mark.parametrize(("name", "keywords"), NEAR)
+def test_keys_of_near_values_tell_rows_apart(name, keywords):
+    x, y = (np.abs(RNG.standard_normal((rows, 40))).astype(np.float32) for rows in (9, 60))
+    found, order = near_keys(name, keywords, x, y)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, order, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "keywords"), NEAR)
+def test_keys_of_near_values_under_biases_of_all_sizes(name, keywords):
+    x, y = (np.abs(RNG.standard_normal((rows, 12))) for rows in (4, 40))
+    value = metrics.block(metrics.metric(name, 12, keywords), x, y)
+    for size in (1e-300, 1e-16, 1.0, 1e16, 1e300):
+        near_keys(name, keywords, x, y, (size * RNG.standard_normal(4), size * RNG.standard_normal(40)))
+    near_keys(name, keywords, x, y, (np.zeros(4), -value[0] * (1 + 1e-15)))  # nearly cancel the values
+
+
+@pytest.mark.parametrize(("name", "keywords"), NEAR)
+def test_keys_of_near_values_that_overflow_or_are_none(name, keywords):
+    x, y = (np.abs(RNG.standard_normal((rows, 8))) for rows in (6, 30))
+    y[::3] *= 10.0 ** np.linspace(10, 307, 10)[:, None]
+    x[2:4] *= 1e200
+    x[4, 2], x[5], y[1, 1], y[2] = np.nan, np.inf, np.inf, 0
+    near_keys(name, keywords, x, y)
+
+
 def derived(name, run):
     rng = np.random.default_rng(10)
     rows = np.abs(rng.standard_normal((9, 19))) * 10.0 ** rng.integers(-300, 300, (9, 1))
@@ -150,7 +206,10 @@ def derived(name, run):
     made = direct.side(Launching(run), metric, rows, "double")
     prepared = metric.rows(rows)
     np.testing.assert_array_equal(made.rows, prepared)
-    np.testing.assert_array_equal(made.stat, metric.stat(prepared) if metric.stat else 0.0)
+    if name == "jensenshannon":
+        np.testing.assert_allclose(made.stat, nearness.entropies(metric, prepared), rtol=1e-14)
+    else:
+        np.testing.assert_array_equal(made.stat, metric.stat(prepared) if metric.stat else 0.0)
 
 
 @pytest.mark.parametrize("name", direct.WAY)

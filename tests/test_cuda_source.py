@@ -34,9 +34,10 @@ VARIANTS = {  # macros a kernel is compiled with, the first is the default
     "distances.cu": [{"OUTPUT": "float"}, {"OUTPUT": "double"}],
     "finish.cu": [{"REAL": "float"}, {"REAL": "double"}],
     "mapping.cu": [{"REAL": "float"}, {"REAL": "double"}],
-    "derive.cu": [{"WAY": 1}, {"WAY": 0}, {"WAY": 2}],
+    "derive.cu": [{"WAY": 1}, {"WAY": 0}, {"WAY": 2}, {"WAY": 3}],
     "direct.cu": [{"METRIC": form} for form in range(3, 11)]
-    + [{"METRIC": 2, "INPUT": "double", "OUT": "double", "KEY": 0}],
+    + [{"METRIC": 2, "INPUT": "double", "OUT": "double", "KEY": 0}]
+    + [{"METRIC": 11}, {"METRIC": 11, "TWICE": 7}, {"METRIC": 12, "INPUT": "double"}],
     "prepare.cu": [{"INPUT": kind} for kind in ("float", "double", "float16", "bfloat16", "signed char")],
     "bound.cu": [{"FORM": form, "SIDE": side} for form in range(3) for side in range(2)],
     "goal.cu": [{"FORM": form} for form in range(3)],
@@ -45,6 +46,7 @@ VARIANTS = {  # macros a kernel is compiled with, the first is the default
     "tighten.cu": [{"TURNED": 0}, {"TURNED": 1}],
     "vectors.cu": [{"INPUT": "float"}, {"INPUT": "double"}],
 }
+NEAR = [{"METRIC": 11}, {"METRIC": 12}, {"WAY": 3}]  # values within a stated error, which a fused product is inside of
 ARCHITECTURES = ["sm_80", "sm_90a", "sm_100a"]
 SELDOM = ["sm_75", "sm_86", "sm_89", "sm_120"]
 SPILL = re.compile(r"[1-9]\d* bytes (?:stack frame|spill stores|spill loads)|warning", re.I)
@@ -106,7 +108,8 @@ def test_it_compiles_within_its_registers(source, variant, architecture):
     ids=lambda part: getattr(part, "name", str(part)),
 )
 def test_float64_is_neither_fused_nor_flushed(source, variant):
-    assert list(changed_arithmetic(source, *macros(variant))) == []
+    allowed = {"fma.rn.f64"} if any(near.items() <= variant.items() for near in NEAR) else set()
+    assert set(changed_arithmetic(source, *macros(variant))) <= allowed
 
 
 FLUSHED = re.compile(r"\S*\.ftz\S*")

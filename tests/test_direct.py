@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cases import METRICS, SOME_QUERIES, arrays, metric_kwargs
-from crossmodal_fast.kernels.tiles import bits, blocks, direct, metrics, near, simd, tile
+from crossmodal_fast.kernels.tiles import bits, blocks, direct, metrics, nearness, simd, tile
 from crossmodal_fast.kernels.tiles.jit import entry
 from crossmodal_fast.kernels.tiles.rows import Rows
 from grids import naming, thinned
@@ -31,7 +31,7 @@ def values(metric, x, y, lane_bits=None):
     (left, x_stat), (right, y_stat) = direct.prepared(metric, x), direct.prepared(metric, y)
     assert left.flags.c_contiguous
     assert right.flags.c_contiguous
-    parameter = near.parameter(metric) if near.covers(metric) else 0.0
+    parameter = nearness.parameter(metric) if nearness.covers(metric) else 0.0
     fill, held = direct.filler(metric, left.dtype.name, right.dtype.name, lane_bits), np.empty((ROWS, COLUMNS))
     table = blocks.table(left, right, (x_stat, y_stat), x.shape[1], parameter, held)
     value = np.empty((len(x), len(y)))
@@ -59,12 +59,12 @@ def same(value, expected):
 
 def within_error(metric, value, expected, d):
     """By the stated error; at the ceiling the true value may be anything above."""
-    relative, absolute = near.error(metric, d)
+    relative, absolute = nearness.error(metric, d)
     assert 0 < relative + absolute < 1e-3, "an error that says nothing"
     np.testing.assert_array_equal(np.isnan(value), np.isnan(expected))
     with np.errstate(invalid="ignore", over="ignore"):
         close = np.abs(value - expected) <= relative * expected + absolute
-        beyond = (value >= near.ceiling(metric)) & (expected >= value * (1 - relative))
+        beyond = (value >= nearness.ceiling(metric)) & (expected >= value * (1 - relative))
     odd = ~(close | beyond | np.isnan(expected) | (value == expected))
     assert not odd.any(), (value[odd][:3], expected[odd][:3], relative, absolute)
 
@@ -150,7 +150,7 @@ def wide(count, d, seed, decades):
 @pytest.mark.parametrize("power", POWERS)
 def test_minkowski_stays_within_its_error(power):
     metric = metrics.metric("minkowski", 37, {"p": power})
-    assert near.covers(metric)
+    assert nearness.covers(metric)
     for seed, decades in enumerate((1, 20, 100, 290)):
         x, y = wide(12, 37, seed, decades), wide(30, 37, seed + 9, decades)
         y[:12] = np.where(np.arange(37) % 5 == 0, x * (1 + 2.0**-30), x)  # small differences of large numbers
@@ -193,15 +193,15 @@ def test_jensenshannon_of_the_least_share():
     expected = law(metric, x, y)
     assert np.isinf(expected[0, [0, 3]]).all()
     np.testing.assert_array_equal(values(metric, x, y)[0, [0, 3]], np.inf)
-    np.testing.assert_allclose(values(metric, x, y)[0, [1, 2]], expected[0, [1, 2]], atol=near.error(metric, 3)[1])
+    np.testing.assert_allclose(values(metric, x, y)[0, [1, 2]], expected[0, [1, 2]], atol=nearness.error(metric, 3)[1])
 
 
 def test_the_error_is_not_far_too_wide():
     """Random rows: a margin of a millionth at d = 64."""
     metric = metrics.metric("jensenshannon", 64)
-    assert near.error(metric, 64)[1] < 1e-6
-    assert all(near.error(metrics.metric("minkowski", 64, {"p": p}))[0] < 1e-8 for p in POWERS)
-    assert all(near.error(metrics.metric("minkowski", 64, {"p": p}))[1] < 1e-4 for p in POWERS)
+    assert nearness.error(metric, 64)[1] < 1e-6
+    assert all(nearness.error(metrics.metric("minkowski", 64, {"p": p}))[0] < 1e-8 for p in POWERS)
+    assert all(nearness.error(metrics.metric("minkowski", 64, {"p": p}))[1] < 1e-4 for p in POWERS)
 
 
 @pytest.mark.parametrize(
@@ -216,14 +216,14 @@ def test_what_is_not_covered(name, keywords):
         warnings.simplefilter("ignore")
         metric = metrics.metric(name, 3, keywords)
         assert not direct.covers(metric)
-        assert not near.covers(metric)
+        assert not nearness.covers(metric)
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_what_is_covered(name):
     metric = metrics.metric(name, 3, metric_kwargs(name))
     assert direct.covers(metric) == (name in EXACT)
-    assert near.covers(metric) != direct.covers(metric)
+    assert nearness.covers(metric) != direct.covers(metric)
 
 
 def test_kernels_that_differ_have_other_keys():

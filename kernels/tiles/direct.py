@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import bits, metrics, near, tile
+from . import bits, metrics, near, nearness, tile
 from .jit import plain
 from .lanes import DOUBLE, TERMS, Term
 from .tile import Loop
@@ -103,7 +103,7 @@ def prepared(metric, block):
     with np.errstate(all="ignore"):
         rows = block if metric.rows is metrics.Metric.rows else metric.rows(block.astype(np.float64, copy=False))
         if metric.name == "jensenshannon":
-            stat = near.entropies(metric, rows)
+            stat = nearness.entropies(metric, rows)
         else:
             stat = np.zeros(len(rows)) if metric.stat is None else metric.stat(rows)
     return plain(rows), stat
@@ -113,7 +113,7 @@ def filler(metric, x_dtype_name, y_dtype_name, lane_bits=None):
     """`tile.filler` for sides as `prepared` gives them."""
     if x_dtype_name == y_dtype_name == "uint64":
         return bits.filler(metric.name)
-    if near.covers(metric):
+    if nearness.covers(metric):
         name, loop = near.key(metric), near.loop(metric)
     else:
         name, loop = "euclidean" if metric.name == "sqeuclidean" else metric.name, _LOOPS[metric.name]

@@ -10,7 +10,7 @@ Where values come near (`near.py`), they decide what they can, and the canonical
 
 import numpy as np
 
-from . import merge, metrics, near, pool
+from . import merge, metrics, nearness, pool
 from .select import ENTRY_BYTES, lists, survivors
 from .values import Values
 from .visit import COLUMNS, ROWS
@@ -83,7 +83,7 @@ def best(search, owners, partners, value_ok, index_ok, columns=None):
     """
     if not len(owners) or not len(partners):
         return
-    if not near.covers(search.metric):
+    if not nearness.covers(search.metric):
         _best(search, owners, partners, value_ok, index_ok, columns)
         return
     given_up = _near_best(search, owners, partners, value_ok, index_ok)

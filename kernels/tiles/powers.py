@@ -14,7 +14,6 @@ from .lanes import INT64
 
 LOGARITHM_TERMS = 9  # of atanh: s^2 <= 0.0295, what follows is below 2^-50
 POWER_TERMS = 12  # of the exponential: (ln 2 / 2)^12 / 12! < 2^-47
-POWER_ERROR = 2.0**-39  # of `power`, relative: |p log2| <= 1024 carries ln 2 (2^-42 + 2^-43), its polynomials 2^-42
 
 
 def by_products(e, value, exponent):

@@ -8,7 +8,7 @@ Sum     canonical (`direct.py`; metrics with pow or log, and SciPy's: `metrics.p
 
 import numpy as np
 
-from . import blocks, direct, metrics, near, pool
+from . import blocks, direct, metrics, nearness, pool
 from .jit import entry
 from .visit import BIASED, COLUMNS, DESCENDING, ROOTED, ROWS, visitor
 
@@ -21,12 +21,12 @@ class Values:
     def __init__(self, search, bounds=False):
         """bounds: by loops that come near, where the metric has such."""
         self.search, self.metric, d = search, search.metric, search.x.shape[1]
-        self.near = bounds and near.covers(self.metric)
+        self.near = bounds and nearness.covers(self.metric)
         self.fast = self.near or direct.covers(self.metric)
         self.parameter, self.error = 0.0, np.zeros(0)
         if self.near:
-            self.parameter = near.parameter(self.metric)
-            self.error = np.array([*near.error(self.metric, d), near.ceiling(self.metric)])
+            self.parameter = nearness.parameter(self.metric)
+            self.error = np.array([*nearness.error(self.metric, d), nearness.ceiling(self.metric)])
         biased = search.filters.bias is not None
         stores = search.x.store.dtype, search.y.store.dtype
         self.real = np.promote_types(search.x.dtype, search.y.dtype)  # of both sides: each pair of dtypes is a kernel

@@ -13,6 +13,7 @@ extern "C" {  // as in math.h; <cmath> is two thirds of the time to compile a ke
 int abs(int) noexcept __attribute__((const));
 double fabs(double) noexcept;
 double fmax(double, double) noexcept;
+double fma(double, double, double) noexcept;
 double sqrt(double) noexcept;
 float fabsf(float) noexcept;
 float fmaxf(float, float) noexcept;
@@ -170,6 +171,7 @@ inline double __dadd_rn(double a, double b) { return a + b; }
 inline double __dsub_rn(double a, double b) { return a - b; }
 inline double __dmul_rn(double a, double b) { return a * b; }
 inline double __ddiv_rn(double a, double b) { return a / b; }
+inline double __fma_rn(double a, double b, double c) { return fma(a, b, c); }
 inline double __dsqrt_rn(double a) { return sqrt(a); }
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fadd_rn(float a, float b) { return a + b; }

@@ -7,15 +7,16 @@
 // Cost    m d (size of INPUT + 8) bytes of memory; 6 m d operations in float64
 // Sum     canonical, as metrics.py prepares rows. WAY 0 (cosine): times the power of two that brings the largest
 //         magnitude into [0.5, 1), stat: its square; 1 (correlation): that less its mean, stat: its square, 0 for equal
-//         numbers; 2 (hellinger): roots, stat: 0
-#include "lanes.cuh"
+//         numbers; 2 (hellinger): roots, stat: 0; 3 (jensenshannon): shares of the sum, stat: of share log2 share, near that,
+//         infinite without a sum
+#include "powers.cuh"
 #ifndef INPUT
 #define INPUT float
 #endif
 #ifndef WAY
 #define WAY 1
 #endif
-constexpr int CENTRED = 1, ROOTS = 2;
+constexpr int CENTRED = 1, ROOTS = 2, SHARES = 3;
 
 extern "C" __global__ void __launch_bounds__(256, 4)
 derive(const INPUT* __restrict__ rows_md, int m, int d, double* __restrict__ made_md, double* __restrict__ stat) {
@@ -26,7 +27,7 @@ derive(const INPUT* __restrict__ rows_md, int m, int d, double* __restrict__ mad
   const int end = here ? d : 0;
 
   int exponent = 0;
-  if constexpr (WAY != ROOTS) {
+  if constexpr (WAY < ROOTS) {
     double largest = 0;
     for (int i = lane; i < end; i += LANES) largest = fmax(largest, fabs(widen(x[i])));
     bool finite = largest < INFINITE;
@@ -50,15 +51,25 @@ derive(const INPUT* __restrict__ rows_md, int m, int d, double* __restrict__ mad
     mean = __ddiv_rn(lanes_total(mean), d);
     for (int by = 1; by < LANES; by <<= 1) equal &= __shfl_xor_sync(WARP, (int)equal, by) != 0;
   }
-  double squares = 0;
+  double mass = 0;
+  if constexpr (WAY == SHARES) {
+    for (int i = lane; i < end; i += LANES) mass = __dadd_rn(mass, widen(x[i]));
+    mass = lanes_total(mass);
+  }
+  double total = 0;
+  bool some = false;
   for (int i = lane; i < end; i += LANES) {
     double made = widen(x[i]);
     if constexpr (WAY == ROOTS) made = __dsqrt_rn(made);
-    else made = scaled(made, -exponent);
+    if constexpr (WAY == SHARES) made = mass != 0 ? __ddiv_rn(made, mass) : 0;
+    if constexpr (WAY < ROOTS) made = scaled(made, -exponent);
     if constexpr (WAY == CENTRED) made = equal ? 0 : __dsub_rn(made, mean);
     made_md[start + i] = made;
-    if constexpr (WAY != ROOTS) squares = __dadd_rn(squares, __dmul_rn(made, made));
+    some |= made != 0;
+    if constexpr (WAY < ROOTS) total = __dadd_rn(total, __dmul_rn(made, made));
+    if constexpr (WAY == SHARES) total = __dadd_rn(total, made == 0 ? 0 : __dmul_rn(made, logarithm(made)));
   }
-  squares = lanes_total(squares);
-  if (here && lane == 0) stat[row] = squares;
+  total = lanes_total(total);
+  for (int by = 1; by < LANES; by <<= 1) some |= __shfl_xor_sync(WARP, (int)some, by) != 0;
+  if (here && lane == 0) stat[row] = WAY == SHARES && !some ? INFINITE : total;
 }

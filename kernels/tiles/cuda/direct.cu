@@ -4,13 +4,15 @@
 //         of DOWN x ACROSS pairs, held in registers. A term costs (DOWN + ACROSS) / (DOWN ACROSS) reads of shared memory.
 //         Halves of the pairs are exchanged when lanes are added, so that each lane ends with an eighth of the values:
 //         28 shuffles where one butterfly a pair takes 96
-// Shapes  x_md (m, d), y_nd (n, d) INPUT; stat_x (m,), stat_y (n,) float64 of derive.cu, for COSINE; row_bias (m,),
-//         column_bias (n,) float64, or null -> out (m, stride) OUT, C order; columns behind n stay as they are
+// Shapes  x_md (m, d), y_nd (n, d) INPUT; stat_x (m,), stat_y (n,) float64 of derive.cu, of some metrics; row_bias (m,),
+//         column_bias (n,) float64, or null; nearness: parameter, relative and absolute error, ceiling of ../nearness.py
+//         and slack, or null -> out (m, stride) OUT, C order; columns behind n stay as they are
 // Launch  256 threads, 512 for two totals; grid = (ceil(n / 32), ceil(m / 32)), m at most 2,097,120; 33 KB static
 // Cost    2 to 4 operations in float64 a term, 1 division for CANBERRA; each input is read once for 32 rows of the other
 // Sum     canonical (terms.cuh), no FMA, no flush to zero. KEY 0: the value, rounded once to OUT. KEY 1: float32, the
 //         negated value rounded up: no pair with a smaller key precedes one with a larger, equal keys tell nothing. What
-//         is infinite or NaN has the smallest key
+//         is infinite or NaN has the smallest key. Of near values: no less than the negated canonical value, and no more
+//         than 2^-21 of itself and slack above it, or infinite
 #include "terms.cuh"
 #ifndef INPUT
 #define INPUT float
@@ -21,7 +23,7 @@
 #ifndef OUT
 #define OUT float
 #endif
-constexpr int TILE = 32, ACROSS = 8, DOWN = 4 / TOTALS, PAIRS = DOWN * ACROSS;
+constexpr int TILE = 32, ACROSS = 8, DOWN = NEAR ? 2 : 4 / TOTALS, PAIRS = DOWN * ACROSS;
 constexpr int GROUPS = TILE / ACROSS;  // of lanes, side by side; the four of a warp
 constexpr int THREADS = LANES * GROUPS * (TILE / DOWN);
 constexpr int STEP = 64, PITCH = STEP + 1;  // rows ACROSS apart begin 8 doubles apart, modulo the 32 banks
@@ -50,23 +52,35 @@ template <int half, int by> __device__ __forceinline__ void add_lanes(Lane (&tot
 }
 
 __device__ __forceinline__ void put(double value, double* out) { *out = value; }
-__device__ __forceinline__ void put(double value, float* out) {
-#if KEY
+__device__ __forceinline__ void put(double value, float* out) { *out = to_float(value); }
+
+// Infinite, which no threshold excludes and none comes from, where a near value leaves more open than keys may.
+__device__ __forceinline__ float key_of(double value, double bias, const double* nearness) {
   constexpr float LOWEST = -3.402823466e38f;
-  *out = fmaxf(to_float_up(METRIC == DOT ? value : -value), LOWEST);  // of NaN: the other
-#else
-  *out = to_float(value);
-#endif
+  double low = value, high = value;
+  if constexpr (NEAR) {
+    const double held = value < nearness[3] ? value : nearness[3];
+    const double room = __dmul_rn(2, __dadd_rn(__dmul_rn(nearness[1], held), nearness[2]));
+    low = __dsub_rn(held, room), high = value < nearness[3] ? __dadd_rn(value, room) : INFINITE;
+  }
+  low = __dadd_rn(low, bias);
+  const float key = fmaxf(to_float_up(METRIC == DOT ? low : -low), LOWEST);  // of NaN: the other
+  if constexpr (!NEAR) return key;
+  const double wide = widen(key), reach = __dsub_rn(wide, __dadd_rn(__dmul_rn(0x1p-21, fabs(wide)), nearness[4]));
+  const bool bounded = key == LOWEST || reach <= -__dadd_rn(high, bias);
+  return value == value && bounded ? key : INFINITE;
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
 direct(const INPUT* __restrict__ x_md, const INPUT* __restrict__ y_nd, int m, int n, int d,
        const double* __restrict__ stat_x, const double* __restrict__ stat_y, const double* __restrict__ row_bias,
-       const double* __restrict__ column_bias, OUT* __restrict__ out, long long stride) {
+       const double* __restrict__ column_bias, const double* __restrict__ nearness, OUT* __restrict__ out,
+       long long stride) {
   __shared__ double x_tile[TILE * PITCH], y_tile[TILE * PITCH];
   const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES;
   const int down = group / GROUPS * DOWN, across = group % GROUPS * ACROSS;
   const int top = blockIdx.y * TILE, left = blockIdx.x * TILE;
+  const double parameter = NEAR ? nearness[0] : 0;
   Lane total[PAIRS][TOTALS] = {};
 #pragma unroll 1
   for (int from = 0; from < d; from += STEP) {
@@ -83,7 +97,7 @@ direct(const INPUT* __restrict__ x_md, const INPUT* __restrict__ y_nd, int m, in
 #pragma unroll
       for (int c = 0; c < ACROSS; c++) y[c] = y_tile[(across + c) * PITCH + at];
 #pragma unroll
-      for (int p = 0; p < PAIRS; p++) add_terms(total[p], x[p / ACROSS], y[p % ACROSS]);
+      for (int p = 0; p < PAIRS; p++) add_terms(total[p], x[p / ACROSS], y[p % ACROSS], parameter);
     }
   }
   int first = 0;  // of the pairs that this lane keeps
@@ -95,8 +109,12 @@ direct(const INPUT* __restrict__ x_md, const INPUT* __restrict__ y_nd, int m, in
   for (int p = 0; p < PAIRS / LANES; p++) {
     const int j = left + across + first % ACROSS + p;
     if (i >= m || j >= n) continue;
-    double value = METRIC == COSINE ? finished(total[p], d, stat_x[i], stat_y[j]) : finished(total[p], d, 0, 0);
-    if (row_bias) value = __dadd_rn(value, __dadd_rn(row_bias[i], column_bias[j]));
+    const double value = finished(total[p], d, stat_x ? stat_x[i] : 0, stat_y ? stat_y[j] : 0, parameter);
+#if KEY
+    const double bias = row_bias ? __dadd_rn(row_bias[i], column_bias[j]) : 0;
+    out[i * stride + j] = key_of(value, bias, nearness);
+#else
     put(value, out + i * stride + j);
+#endif
   }
 }

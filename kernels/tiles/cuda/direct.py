@@ -3,7 +3,8 @@
 Work    rows that a metric does not compare as given are derived once (derive.cu), then all pairs visited (direct.cu)
 Shapes  `Side`: rows (n, d) and stat (n,) on the device; keys, values (m, n) of two sides, into an array of the caller's
 Cost    m n d terms in float64. Derived rows take 8 n d bytes on the device, others none
-Sum     canonical; `keys` rounds the negated value up to float32, `values` rounds it once
+Sum     canonical; `keys` rounds the negated value up to float32, `values` rounds it once. Of minkowski and
+        jensenshannon there are keys alone, of values that come near (`../nearness.py`)
 
 Rows of 16-bit floats, of int8, uint8 and bool stay as they are on the device, and are widened where they are read.
 """
@@ -13,12 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from .. import nearness
+
 METRIC = {  # of terms.cuh
     "sqeuclidean": 0, "dot": 1, "cosine": 2, "correlation": 2, "cityblock": 3, "chebyshev": 4, "canberra": 5,
     "braycurtis": 6, "hamming": 7, "jaccard": 8, "hellinger": 9, "euclidean": 10,
+    "minkowski": 11, "jensenshannon": 12,
 }  # fmt: skip
-TWO_TOTALS = ("braycurtis", "jaccard")
-WAY = {"cosine": 0, "correlation": 1, "hellinger": 2}  # of derive.cu
+NEAR = ("minkowski", "jensenshannon")  # whose values come near (`../nearness.py`); NumPy's decide
+TWICE_AS_MANY = ("braycurtis", "jaccard", *NEAR)  # threads
+WAY = {"cosine": 0, "correlation": 1, "hellinger": 2, "jensenshannon": 3}  # of derive.cu
 INPUT = {
     "float32": "float", "float64": "double", "float16": "float16", "bfloat16": "bfloat16", "int8": "signed char",
     "uint8": "unsigned char", "bool": "unsigned char",
@@ -44,7 +49,12 @@ class Side:
 
 def covers(metric):
     """Whether these kernels give the metric's canonical values."""
-    return metric.scipy is None and metric.name in METRIC
+    return metric.scipy is None and metric.name in METRIC and metric.name not in NEAR
+
+
+def bounds(metric):
+    """Whether they give keys of the metric."""
+    return covers(metric) or nearness.covers(metric)
 
 
 def placed(driver, rows):
@@ -66,20 +76,32 @@ def side(driver, metric, rows, kind):
 
 def keys(driver, metric, x, y, out, bias=None):
     """Fill out (m, n or more) float32: no pair with a smaller key can precede one with a larger."""
-    squared = metric.rooted and bias is None  # orders by the square
-    _fill(driver, "sqeuclidean" if squared else metric.name, x, y, out, bias, KEY=1, OUT="float")
+    name, near, macros = metric.name, None, {}
+    if metric.rooted and bias is None:
+        name = "sqeuclidean"  # orders by the square
+    if name in NEAR:
+        relative, absolute = nearness.error(metric, x.rows.shape[1])
+        near = driver.array(np.array([nearness.parameter(metric), relative, absolute, nearness.ceiling(metric),
+                                      slack(metric, x.rows.shape[1])]))  # fmt: skip
+        macros = {"TWICE": int(2 * nearness.products(metric))}
+    _fill(driver, name, x, y, out, bias, near, KEY=1, OUT="float", **macros)
+
+
+def slack(metric, d):
+    """How far below its key, less 2^-20 of that, a negated canonical value may be."""
+    return 5 * nearness.error(metric, d)[1] if metric.name in NEAR else 0.0
 
 
 def values(driver, metric, x, y, out):
     """Fill out (m, n or more), float32 or float64, with what `metrics.returned` gives."""
-    _fill(driver, metric.name, x, y, out, None, KEY=0, OUT=INPUT[out.dtype.name])
+    _fill(driver, metric.name, x, y, out, None, None, KEY=0, OUT=INPUT[out.dtype.name])
 
 
-def _fill(driver, name, x, y, out, bias, **macros):
+def _fill(driver, name, x, y, out, bias, near, **macros):
     (m, d), n = x.rows.shape, len(y)
     u, v = (None, None) if bias is None else bias
     driver.launch(
-        "direct", (-(-n // TILE), -(-m // TILE)), THREADS * (1 + (name in TWO_TOTALS)),
-        [x.rows, y.rows, *map(np.int32, (m, n, d)), x.stat, y.stat, u, v, out, np.int64(out.shape[1])],
+        "direct", (-(-n // TILE), -(-m // TILE)), THREADS * (1 + (name in TWICE_AS_MANY)),
+        [x.rows, y.rows, *map(np.int32, (m, n, d)), x.stat, y.stat, u, v, near, out, np.int64(out.shape[1])],
         INPUT=x.kind, METRIC=METRIC[name], **macros,
     )  # fmt: skip
