@@ -35,13 +35,22 @@ def _found(module: str) -> bool:
 
 
 def backends() -> dict[str, str]:
-    """What can run here: backend -> "ready", or the reason in words why it cannot."""
+    """What can run here: backend -> "ready", or the reason in words why it cannot.
+
+    Looks at the machine: where CuPy is installed this loads it.
+    """
+    return {name: _state(name) or "ready" for name in FILES}
+
+
+def _state(name: str) -> str | None:
     operations = sorted(path.parent.name for path in _folder().glob(f"*/{FILES['numpy']}.py"))
-    states = {}
-    for name in FILES:
-        reasons = [reason for operation in operations if (reason := obstacle(operation, name))]
-        states[name] = reasons[0] if reasons else "ready"
-    return states
+    reasons = [obstacle(operation, name) for operation in operations]
+    if None not in reasons:
+        return reasons[0]
+    found: str | None = None
+    if name == "cuda":
+        found = importlib.import_module(f"{KERNELS}.tiles.cuda.driver").obstacle()
+    return found
 
 
 def _folder() -> Path:

@@ -9,7 +9,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+import crossmodal_fast as cmf
+from crossmodal_fast import _dispatch
 from crossmodal_fast.kernels.tiles.cuda import driver as drivers
+from crossmodal_fast.kernels.tiles.cuda import obstacles
 
 
 class NoDriver(RuntimeError):
@@ -37,7 +40,10 @@ def planted(monkeypatch, count):
         launched.append((compiled[address], sizes, pointers))
 
     cuda = types.SimpleNamespace(
-        runtime=types.SimpleNamespace(getDeviceCount=devices, CUDARuntimeError=NoDriver),
+        runtime=types.SimpleNamespace(
+            getDeviceCount=devices, CUDARuntimeError=NoDriver, runtimeGetVersion=lambda: 13020
+        ),
+        nvrtc=types.SimpleNamespace(getVersion=lambda: (13, 2)),
         driver=types.SimpleNamespace(launchKernel=launch),
         Device=lambda: types.SimpleNamespace(id=0),
         get_current_stream=lambda: types.SimpleNamespace(ptr=77),
@@ -58,17 +64,85 @@ def held(pointers, *kinds):
     return [kind.from_address(pointers[number]).value for number, kind in enumerate(kinds)]
 
 
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine where nothing is in the way, and what to put there."""
+    drivers._of_this_machine.cache_clear()
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "not" / "yet"))
+    monkeypatch.setattr(obstacles, "_version", lambda name: "14.2" if name == "cupy-cuda13x" else None)
+    yield monkeypatch
+    drivers._of_this_machine.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("count", "reason"),
     [
-        (NoDriver("cudaErrorInsufficientDriver"), "no CUDA driver answers (cudaErrorInsufficientDriver)"),
+        (NoDriver("cudaErrorInsufficientDriver\nmore"), "no CUDA driver answers (cudaErrorInsufficientDriver)"),
         (0, "no CUDA device is visible"),
         (2, None),
     ],
 )
-def test_what_is_in_the_way(count, reason, monkeypatch):
-    planted(monkeypatch, count)
+def test_what_is_in_the_way(count, reason, machine):
+    planted(machine, count)
     assert drivers.obstacle() == reason
+    if reason is not None:  # and `backends` and a demand say so
+        machine.setattr(_dispatch, "LIBRARY", {"numba": "numba"})
+        assert cmf.backends()["cuda"] == reason
+        with pytest.raises(cmf.BackendUnavailable, match=re.escape(f"(cuda: {reason})")):
+            cmf.topk([[1.0]], [[2.0]], 1, backend="cuda")
+
+
+def test_two_wheels_of_cupy(machine):
+    planted(machine, 1)
+    machine.setattr(obstacles, "_version", lambda name: "14.2" if name.startswith("cupy-cuda1") else None)
+    assert drivers.obstacle() == (
+        "cupy-cuda11x and cupy-cuda12x and cupy-cuda13x are installed and overwrite each other; uninstall all of them "
+        "and install one"
+    )
+
+
+def test_a_cupy_that_cannot_be_imported(machine):
+    machine.setitem(sys.modules, "cupy", None)
+    assert drivers.obstacle().startswith("cupy cannot be imported (import of cupy halted")
+
+
+@pytest.mark.parametrize("problem", [RuntimeError("libnvrtc.so.13: cannot open"), ImportError("no nvrtc"), OSError()])
+def test_a_missing_compiler(problem, machine):
+    planted(machine, 1)
+
+    def version():
+        raise problem
+
+    cuda = sys.modules["cupy"].cuda
+    machine.setattr(cuda.nvrtc, "getVersion", version)
+    said = str(problem) or "OSError"
+    assert drivers.obstacle() == f"NVRTC is missing ({said}); pip install 'cupy-cuda13x[ctk]'"
+
+
+def test_a_folder_for_kernels_that_cannot_be_written(machine, tmp_path):
+    planted(machine, 1)
+    file = tmp_path / "file"
+    file.write_text("")
+    machine.setenv("CUPY_CACHE_DIR", str(file / "kernels"))
+    said = f"CuPy's kernels cannot be written to {file / 'kernels'}; set CUPY_CACHE_DIR or CUPY_CACHE_IN_MEMORY=1"
+    assert drivers.obstacle() == said
+    drivers._of_this_machine.cache_clear()
+    machine.setenv("CUPY_CACHE_IN_MEMORY", "1")
+    assert drivers.obstacle() is None
+    drivers._of_this_machine.cache_clear()
+    machine.setenv("CUPY_CACHE_IN_MEMORY", "0")
+    machine.delenv("CUPY_CACHE_DIR")
+
+    def nowhere():
+        raise RuntimeError
+
+    machine.setattr(obstacles.Path, "home", nowhere)
+    assert drivers.obstacle() == "there is no home folder for CuPy's kernels; set CUPY_CACHE_DIR"
+
+
+def test_versions_are_those_of_installed_packages():
+    assert obstacles._version("numpy")
+    assert obstacles._version("cupy-cuda99x") is None
 
 
 def test_a_launch_hands_over_text_macros_and_null_pointers(monkeypatch):

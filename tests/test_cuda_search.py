@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import cases
 import crossmodal_fast as cmf
 import simt
 from crossmodal_fast import _dispatch
+from crossmodal_fast.kernels.tiles import metrics, worth
 from crossmodal_fast.kernels.tiles.cuda import bounds, resident, search
 from crossmodal_fast.kernels.tiles.cuda import driver as drivers
+from crossmodal_fast.kernels.tiles.prepared import Prepared
 from searches import crowd, crowd_filters
 from simt.driver import Emulated
 
@@ -221,6 +224,39 @@ def test_what_it_cannot_do_is_said(keywords, reason, emulated):
     with pytest.raises(cmf.BackendUnavailable, match=re.escape(f"cuda: {reason}")):
         cmf.topk(x, y, 2, backend="cuda", **keywords)
     assert cmf.topk(x, y, 2, backend="auto", return_stats=True)[2].backend != "cuda"
+
+
+class Sized:
+    """Rows of a size that nobody has to hold."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, *shape):
+        self.shape = shape
+
+    def __len__(self):
+        return self.shape[0]
+
+
+def test_auto_weighs_what_is_computed_against_what_is_copied(monkeypatch):
+    monkeypatch.setattr(worth.pool, "threads", lambda: 16)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    by_dot, gallery = metrics.metric("dot", 768), Sized(1_000_000, 768)
+
+    def objects(m, operation="topk", metric=by_dot, **keywords):
+        return worth.objection("cuda", operation, Sized(m, 768), gallery, metric, **keywords)
+
+    kept = Prepared(gallery, {"cuda 0 dot": None})
+    assert objects(100_000) is None
+    assert objects(1000) == "1.5e+12 operations do not pay for 3.1e+09 bytes to copy"
+    assert objects(1000, prepared=kept) is None
+    assert objects(1, prepared=kept) is not None
+    assert objects(100_000, "ranks") is None
+    assert objects(100_000, "pairwise") == worth.OTHER_BITS
+    assert "cityblock" in objects(100_000, metric=metrics.metric("cityblock", 768))
+    monkeypatch.delitem(sys.modules, "cupy")  # it would have to be loaded, and its kernels compiled
+    assert objects(100_000, prepared=kept) is None
+    assert objects(1000, prepared=kept) is not None
 
 
 @pytest.mark.parametrize("metric", METRICS)

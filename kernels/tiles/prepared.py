@@ -22,6 +22,10 @@ class Prepared:
                 self.made[name] = make(self.rows)
             return self.made[name]
 
+    def begins(self, name):
+        """Whether there are codes whose name begins so."""
+        return any(made.startswith(name) for made in list(self.made))
+
     def extended(self, rows, start):
         """With the rows from `start` on behind those already here."""
         return Prepared(rows, {name: codes.extended(rows, start) for name, codes in list(self.made.items())})

@@ -6,6 +6,8 @@ sizes are estimates: where the two really cross has not been measured.
 
 import sys
 
+from . import pool
+
 LOADING, LOADED = 1 << 29, 1 << 22  # multiply-adds of a search while Numba is not loaded yet, and after
 PREPARED = 1 << 23  # numbers of a gallery that is there to be searched again
 DISTANCES, TERMS = 2e8, 2e7  # multiply-adds of distances; terms of metrics outside the GEMM family
@@ -13,13 +15,31 @@ EXPONENTIALS = 1 << 20  # of ready scores
 MATRICES = 1 << 24  # numbers of the matrices of a transfer
 ONLY_NUMBA = ("int6", "int7", "int8", "int16")  # precisions
 FEW_ROWS = 16  # by one matrix; BLAS maps more as fast
+SAME_BITS = ("topk", "within", "ranks")  # operations whose answers are the same on every backend
+OTHER_BITS = "its answers differ from the host's in their last bits; name it to have it"
+GPU_PRODUCTS, GPU_COPIES, GPU_CALL, GPU_FIRST = 3e13, 6e9, 2e-3, 3.0
+CORE_PRODUCTS, PAYS = 1.3e11, 2.0
+"""Of a GPU and of a core: operations a second, bytes a second of a copy, seconds of a call and of the first one. An
+H100 did 3e14, 2.5e10, 1e-3 and 2; these are for a card a tenth as fast. A core of Zen 3 did 8e10, one of Sapphire
+Rapids with AVX-512 1.3e11, by integer codes. PAYS is how much faster the GPU must be by these."""
 
 
 def objection(backend, operation, *arguments, **keywords):
     """Why "auto" should rather take the next backend for this call, None if it should not."""
     if backend == "cuda":
-        return "what copies to the device cost is not weighed yet"
+        return _on_device(*arguments, **keywords) if operation in SAME_BITS else OTHER_BITS
     return NUMBA[operation](*arguments, **keywords) if backend == "numba" else None
+
+
+def _on_device(x, y, metric, *, prepared=None, **_):
+    if metric.form is None:
+        return f"metric={metric.name!r} is not weighed for it"
+    products, there = 2.0 * len(x) * len(y) * x.shape[1], prepared is not None and prepared.begins("cuda")
+    copies = x.dtype.itemsize * x.shape[1] * (len(x) + (0 if there else len(y)))
+    first = 0.0 if "cupy" in sys.modules else GPU_FIRST
+    device = products / GPU_PRODUCTS + copies / GPU_COPIES + GPU_CALL + first
+    host = products / (CORE_PRODUCTS * pool.threads())
+    return None if PAYS * device <= host else f"{products:.1e} operations do not pay for {copies:.1e} bytes to copy"
 
 
 def _search(x, y, metric, *, precision, prepared=None, **_):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import staging
+from . import obstacles, staging
 
 HERE = Path(__file__).resolve().parent
 INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
@@ -46,17 +46,12 @@ def replaced(driver):
 
 def obstacle():
     """Why no kernel can be launched here, in words; None if nothing is in the way."""
-    return None if _replacements else _cupy_obstacle()
+    return None if _replacements else _of_this_machine()
 
 
-def _cupy_obstacle():
-    import cupy
-
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"no CUDA driver answers ({error})"
-    return None if count else "no CUDA device is visible"
+@cache
+def _of_this_machine():
+    return obstacles.found()
 
 
 @cache
