@@ -151,7 +151,7 @@ def test_parts_are_even_and_whole_blocks():
 @pytest.mark.parametrize(
     ("keywords", "reason"),
     [
-        ({"metric": "cityblock"}, "it has no kernel for metric='cityblock' yet"),
+        ({"metric": "jensenshannon"}, "it has no kernel for metric='jensenshannon' yet"),
         ({"precision": "float32"}, "it computes in float64, not precision='float32'"),
     ],
 )

@@ -38,7 +38,9 @@ VARIANTS = {  # macros a kernel is compiled with, the first is the default
     "direct.cu": [{"METRIC": form} for form in range(3, 11)]
     + [{"METRIC": 2, "INPUT": "double", "OUT": "double", "KEY": 0}]
     + [{"METRIC": 11}, {"METRIC": 11, "TWICE": 7}, {"METRIC": 12, "INPUT": "double"}],
-    "prepare.cu": [{"INPUT": kind} for kind in ("float", "double", "float16", "bfloat16", "signed char")],
+    "prepare.cu": [
+        {"INPUT": kind} for kind in ("float", "double", "float16", "bfloat16", "signed char", "unsigned char")
+    ],
     "bound.cu": [{"FORM": form, "SIDE": side} for form in range(3) for side in range(2)],
     "goal.cu": [{"FORM": form} for form in range(3)],
     "filter.cu": [{"SCORE": kind} for kind in ("float16", "float")],
@@ -162,8 +164,8 @@ def test_the_gate_sees_spills_and_registers(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "old", "new", "found"),
     [
-        ("rerank.cu", "const double gap = __dsub_rn(x, y);", "const double gap = (float)x - y;", "cvt.ftz.f64.f32"),
-        ("rerank.cu", "return __dmul_rn(gap, gap);", "return fma(gap, gap, x);", "fma.rn.f64"),
+        ("rerank.cu", "double one = widen(x[i]),", "double one = (float)x[i],", "cvt.ftz.f64.f32"),
+        ("rerank.cu", "found = __dadd_rn(found, ", "found = fma(found, found, ", "fma.rn.f64"),
     ],
 )
 def test_the_gate_sees_other_arithmetic(name, old, new, found):

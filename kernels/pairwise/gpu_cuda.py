@@ -1,14 +1,16 @@
-"""`pairwise` on CUDA: float64 products of tiles, canonical values where their bound exceeds the promise.
+"""`pairwise` on CUDA: float64 products of tiles, canonical values where their bound exceeds the promise, or of all.
 
-Work    `tiles/cuda/expansion.py`, tiles in the order of `tiles/cuda/tiling.py`, each copied to its place in out
+Work    `tiles/cuda/expansion.py`, or `tiles/cuda/direct.py` for metrics without products; tiles in the order of
+        `tiles/cuda/tiling.py`, each copied to its place in out
 Shapes  x (m, d), y (n, d) or None for x itself -> out (m, n)
-Cost    2 m n d flops in float64 (half for x against itself); out is copied from the device; memory there and here,
-        beside out, at most max_bytes
+Cost    2 m n d flops in float64, or those of the metric's terms (half for x against itself); out is copied from the
+        device; memory there and here, beside out, at most max_bytes
 Sum     of the tiles
 """
 
 import numpy as np
 
+from ..tiles.cuda import direct
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda.expansion import Expansion, where
 from ..tiles.cuda.search import fitted
@@ -18,7 +20,7 @@ PRODUCT_BYTES, COPIES = 8, 3  # of an entry; of a tile of results: on the device
 
 
 def declines(x, y, metric, *, precision, **_):
-    if metric.form is None:
+    if not (metric.form or direct.covers(metric)):
         return f"it has no kernel for metric={metric.name!r} yet"
     if precision not in ("auto", "float64"):
         return f"it computes in float64, not precision={precision!r}"
@@ -36,7 +38,11 @@ def _fill(driver, x, y, metric, out, max_bytes, room, tick):
     y = x if alone else y
     pair_bytes = PRODUCT_BYTES + COPIES * max(4, out.itemsize)
     sizes = tiling(x, y, metric, pair_bytes, max_bytes, room, alone=alone)
-    expansion = Expansion(driver, where(metric, y), x.shape[1], np.result_type(x.dtype, y.dtype), out.dtype)
+    dtype = np.result_type(x.dtype, y.dtype)
+    if metric.form:
+        expansion = Expansion(driver, where(metric, y), x.shape[1], dtype, out.dtype)
+    else:
+        expansion = direct.Values(driver, metric, dtype, out.dtype)
 
     def visit(rows, columns, left, right):
         tile = expansion.distances(rows, columns, mirrored=alone and left == right)

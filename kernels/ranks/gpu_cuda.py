@@ -11,11 +11,10 @@ import time
 
 import numpy as np
 
-from ..tiles import filters as searches
 from ..tiles.cuda import driver as drivers
+from ..tiles.cuda.derived import BLOCK
 from ..tiles.cuda.goals import interval, of_pairs
 from ..tiles.cuda.lists import Lists
-from ..tiles.cuda.resident import BLOCK, refused
 from ..tiles.cuda.search import COLUMNS, Search, fitted, objection
 
 COUNTED_ROWS = 64  # of a block of count.cu
@@ -31,7 +30,7 @@ def ranks(x, y, metric, *, row, positive, filters, max_bytes, precision, prepare
 
     def searched(room):
         search = Search(drivers.current(), x, y, metric, filters, 1, max_bytes, room, prepared)
-        stats = searches.Stats(np.zeros(len(x), np.int64), np.zeros(len(x), bool), "float16", search.prepare_seconds)
+        stats = search.stats()
         target, counts = of_pairs(x, y, metric, filters, row, positive), np.zeros((3, len(row)), np.int64)
         for queries in search.blocks():
             rows = slice(queries.number[0], queries.number[-1] + 1)
@@ -44,7 +43,7 @@ def ranks(x, y, metric, *, row, positive, filters, max_bytes, precision, prepare
                 counts[:, goals] += counted.totals()
                 if tick is not None:
                     tick(rows.start * len(y) + len(queries) * (part.start + len(part)), len(x) * len(y))
-            refused(x, rows.start, rows.stop, queries.make.answer()["said"][0])
+            search.refuse(x, rows.start, rows.stop, queries.make.answer()["said"])
             search.done(queries)
         return *counts, stats
 
@@ -72,7 +71,7 @@ class _Counts(Lists):
             tile.score, *map(np.int32, (m, tile.width, stride, first)), self.own,
             self.part.columns[first : first + tile.width], self.exclude, tile.allowed, np.int64(tile.width), self.start,
             self.low, self.high, self.decided, self.keys, self.count, np.int32(self.capacity),
-        ])  # fmt: skip
+        ], **self.part.held.macros)  # fmt: skip
 
     def settled(self):
         """Settle what is listed; returns how many pairs that were, of every query."""
@@ -80,7 +79,7 @@ class _Counts(Lists):
         self.driver.launch("settle", len(self.queries), BLOCK, [
             self.keys, self.values(), self.count, np.int32(self.capacity), self.own, self.part.columns, self.start,
             self.low, self.high, *self.goals, *self.order(), np.int64(self.part.start), *self.open,
-        ])  # fmt: skip
+        ], **self.part.held.macros)  # fmt: skip
         self.total += self.driver.host(self.open)
         self.total[0] += self.driver.host(self.decided)[0]
         return self.driver.host(self.count)

@@ -1,10 +1,10 @@
-"""`topk` on CUDA: fp16 codes on the tensor cores, canonical values for what the bound leaves.
+"""`topk` on CUDA: fp16 codes on the tensor cores, canonical values for what the bound leaves, or for all pairs.
 
 Work    blocks of queries x parts of the gallery, one part where all of it fits the device (`tiles/cuda/search.py`,
         `tiles/cuda/best.py`); queries that no list can hold are searched on the host, by NumPy's kernel. Columns are
         searched like rows, in a pass of their own
 Shapes  x (m, d), y (n, d) -> (value (m, k), index (m, k)), and for two of `out` (value (n, k_columns), index)
-Cost    2 m n d fp16 operations, then as there; device memory at most max_bytes
+Cost    2 m n d fp16 operations, or some in float64 for metrics without products; device memory at most max_bytes
 Sum     canonical (`tiles/cuda/rerank.cu`)
 """
 
@@ -12,12 +12,10 @@ import time
 
 import numpy as np
 
-from ..tiles import filters as searches
 from ..tiles import metrics
 from ..tiles import plan as host
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda.best import Best, Found, best, onward
-from ..tiles.cuda.resident import refused
 from ..tiles.cuda.search import Search, fitted, objection
 from . import cpu_numpy
 
@@ -39,7 +37,7 @@ def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tic
 
     def searched(room):
         search = Search(driver, x, y, metric, filters, k, max_bytes, room, prepared)
-        stats = searches.Stats(np.zeros(len(x), np.int64), np.zeros(len(x), bool), "float16", search.prepare_seconds)
+        stats = search.stats()
 
         def block(queries):
             found, rows = Found(), slice(queries.number[0], queries.number[-1] + 1)
@@ -54,7 +52,7 @@ def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tic
                     tick(rows.start * len(y) + len(queries) * (part.start + len(part)), len(x) * len(y))
                 if part is not search.part:
                     found = onward(lists, answer, found)
-            refused(x, rows.start, rows.stop, answer["said"][0])
+            search.refuse(x, rows.start, rows.stop, answer["said"])
             search.done(queries)
             indices[rows] = answer["index"]
             distances[rows] = metrics.returned(metric, answer["value"], distances.dtype, biased)

@@ -11,12 +11,10 @@ import time
 
 import numpy as np
 
-from ..tiles import filters as searches
 from ..tiles import metrics
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda.goals import interval
 from ..tiles.cuda.lists import Lists
-from ..tiles.cuda.resident import refused
 from ..tiles.cuda.search import Search, fitted, objection
 from ..tiles.results import PAIR_BYTES, Results
 from .cpu_numpy import ROUNDED
@@ -37,7 +35,7 @@ def within(x, y, metric, *, radius, dtype, filters, max_bytes, precision, prepar
 
     def searched(room):
         search = Search(drivers.current(), x, y, metric, filters, 1, max_bytes, room, prepared)
-        stats = searches.Stats(np.zeros(len(x), np.int64), np.zeros(len(x), bool), "float16", search.prepare_seconds)
+        stats = search.stats()
         results = Results(len(x), len(y), metric, dtype, biased, int(WAITING * max_bytes) // PAIR_BYTES)
         first = 0
         while first < len(x):
@@ -52,7 +50,7 @@ def within(x, y, metric, *, radius, dtype, filters, max_bytes, precision, prepar
                 results.seen = (part.start + len(part)) / len(y)
                 if tick is not None:
                     tick(first * len(y) + (results.stop - first) * (part.start + len(part)), len(x) * len(y))
-            refused(x, first, first + len(queries), queries.make.answer()["said"][0])
+            search.refuse(x, first, first + len(queries), queries.make.answer()["said"])
             search.done(queries)
             first = results.end()
         return *results.joined(), stats

@@ -26,6 +26,10 @@ Distances of all pairs (expansion.py, tiling.py) take float64 products: vectors.
 Log-sum-exps (sums.py) read such tiles: row_sums.cu and column_sums.cu a stretch at a time, merge.cu stretch by stretch.
 Transfer (mapper.py) reads every matrix once: mapping.cu for few rows of each, finish.cu for biases and lengths.
 
+**Other metrics.** Without a bound by products, direct.cu fills the tile with keys of its own: canonical values of all
+pairs, negated and rounded up to float32 (`direct.py`), of rows that derive.cu makes where a metric compares others than
+those given. What is done with a tile is the same. Correlation is the cosine of rows less their mean.
+
 Device code comes with -fmad=false; CuPy forces -ftz=true on what it compiles, so that conversions from and to float64
 are PTX of our own (instructions.cuh). tests/simt runs these files on a CPU, tests/test_cuda_source.py compiles them.
 """

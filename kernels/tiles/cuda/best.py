@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .derived import BLOCK
 from .lists import Lists
-from .resident import BLOCK
 from .search import COLUMNS
 from .workspace import Workspace
 

@@ -18,9 +18,11 @@ constexpr float TWICE_ROUNDED = sizeof(SCORE) == 2 ? 0x1.01p-10f : 0;  // of wha
 __device__ __forceinline__ float margin_of(const float4& x, const float4& y) {
   return __fmaf_rn(x.x, y.y, __fmul_rn(x.y, y.z));
 }
+__device__ __forceinline__ float raised(float score) {  // above what it stands for; a key may be infinite
+  return ROUNDED ? __fmaf_rn(fabsf(score), ROUNDED, score) : score;
+}
 __device__ __forceinline__ float upper_bound(float score, const float4& x, const float4& y) {
-  if (ROUNDED) score = __fmaf_rn(fabsf(score), ROUNDED, score);  // else it may be infinite
-  return __fmaf_rn(score, y.x, __fmaf_rn(y.w, x.z, margin_of(x, y)));
+  return __fmaf_rn(raised(score), y.x, __fmaf_rn(y.w, x.z, margin_of(x, y)));
 }
 // Where columns are compared all rows need one unit (q) and their own offset.
 __device__ __forceinline__ float turned(float upper, const float4& x, float row_offset) {

@@ -13,9 +13,13 @@
 //         negated value rounded up: no pair with a smaller key precedes one with a larger, equal keys tell nothing. What
 //         is infinite or NaN has the smallest key. Of near values: no less than the negated canonical value, and no more
 //         than 2^-21 of itself and slack above it, or infinite
+#include "keys.cuh"
 #include "terms.cuh"
 #ifndef INPUT
 #define INPUT float
+#endif
+#ifndef GALLERY
+#define GALLERY INPUT
 #endif
 #ifndef KEY
 #define KEY 1
@@ -28,13 +32,14 @@ constexpr int GROUPS = TILE / ACROSS;  // of lanes, side by side; the four of a 
 constexpr int THREADS = LANES * GROUPS * (TILE / DOWN);
 constexpr int STEP = 64, PITCH = STEP + 1;  // rows ACROSS apart begin 8 doubles apart, modulo the 32 banks
 
-__device__ __forceinline__ void stage(const INPUT* __restrict__ rows, int first, int count, int d, int from, int width,
-                                      double* tile) {
+// Features of rows to shared memory as float64; `row_of` gives a row, or -1 behind the last.
+template <class T, class F>
+__device__ __forceinline__ void stage(const T* __restrict__ rows, F row_of, int d, int from, int width, double* tile) {
   for (int e = threadIdx.x; e < TILE * STEP; e += THREADS) {
-    const int row = e / STEP, feature = e % STEP;
+    const int feature = e % STEP, row = row_of(e / STEP);
     if (feature >= width) continue;
-    const bool here = first + row < count && from + feature < d;
-    tile[row * PITCH + feature] = here ? widen(rows[(long long)(first + row) * d + from + feature]) : 0;
+    const bool here = row >= 0 && from + feature < d;
+    tile[e / STEP * PITCH + feature] = here ? widen(rows[(long long)row * d + from + feature]) : 0;
   }
 }
 
@@ -72,22 +77,28 @@ __device__ __forceinline__ float key_of(double value, double bias, const double*
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
-direct(const INPUT* __restrict__ x_md, const INPUT* __restrict__ y_nd, int m, int n, int d,
+direct(const INPUT* __restrict__ x_md, const GALLERY* __restrict__ y_nd, int m, int n, int d, unsigned first_place,
+       unsigned step, unsigned total_rows,
        const double* __restrict__ stat_x, const double* __restrict__ stat_y, const double* __restrict__ row_bias,
        const double* __restrict__ column_bias, const double* __restrict__ nearness, OUT* __restrict__ out,
        long long stride) {
   __shared__ double x_tile[TILE * PITCH], y_tile[TILE * PITCH];
+  __shared__ int y_row[TILE];
   const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES;
   const int down = group / GROUPS * DOWN, across = group % GROUPS * ACROSS;
   const int top = blockIdx.y * TILE, left = blockIdx.x * TILE;
+  if (threadIdx.x < TILE) {
+    const int j = left + threadIdx.x;
+    y_row[threadIdx.x] = j < n ? (int)row_at(first_place + j, step, total_rows) : -1;
+  }
   const double parameter = NEAR ? nearness[0] : 0;
   Lane total[PAIRS][TOTALS] = {};
 #pragma unroll 1
   for (int from = 0; from < d; from += STEP) {
     const int width = min(STEP, (d - from + LANES - 1) / LANES * LANES);  // features of zero leave a lane as it is
     __syncthreads();  // the last features have been read
-    stage(x_md, top, m, d, from, width, x_tile);
-    stage(y_nd, left, n, d, from, width, y_tile);
+    stage(x_md, [&](int r) { return top + r < m ? top + r : -1; }, d, from, width, x_tile);
+    stage(y_nd, [&](int r) { return y_row[r]; }, d, from, width, y_tile);
     __syncthreads();
 #pragma unroll 1
     for (int at = lane; at < width; at += LANES) {
@@ -107,14 +118,14 @@ direct(const INPUT* __restrict__ x_md, const INPUT* __restrict__ y_nd, int m, in
   const int i = top + down + first / ACROSS;
 #pragma unroll
   for (int p = 0; p < PAIRS / LANES; p++) {
-    const int j = left + across + first % ACROSS + p;
-    if (i >= m || j >= n) continue;
+    const int place = across + first % ACROSS + p, j = y_row[place];
+    if (i >= m || j < 0) continue;
     const double value = finished(total[p], d, stat_x ? stat_x[i] : 0, stat_y ? stat_y[j] : 0, parameter);
 #if KEY
     const double bias = row_bias ? __dadd_rn(row_bias[i], column_bias[j]) : 0;
-    out[i * stride + j] = key_of(value, bias, nearness);
+    out[i * stride + left + place] = key_of(value, bias, nearness);
 #else
-    put(value, out + i * stride + j);
+    put(value, out + i * stride + left + place);
 #endif
   }
 }

@@ -63,7 +63,7 @@ filter(const SCORE* __restrict__ score, int rows, int columns, int stride, int f
     offset[r] = row_offset[top + r];
 #endif
   }
-  float a[EACH], raised[EACH], n = 0, wide = 0;  // n and r of the columns, the largest
+  float a[EACH], offset_up[EACH], n = 0, wide = 0;  // n and r of the columns, the largest
 #if BOTH
   float least[EACH];
 #endif
@@ -71,7 +71,7 @@ filter(const SCORE* __restrict__ score, int rows, int columns, int stride, int f
   for (int t = 0; t < EACH; t++) {
     const bool here = left + t < columns;
     const float4 y = here ? column[left + t] : float4{0, 0, 0, -INFINITE};
-    a[t] = y.x, raised[t] = y.w, n = fmaxf(n, y.y), wide = fmaxf(wide, y.z);
+    a[t] = y.x, offset_up[t] = y.w, n = fmaxf(n, y.y), wide = fmaxf(wide, y.z);
 #if BOTH
     least[t] = here ? column_threshold[left + t] : INFINITE;
 #endif
@@ -110,7 +110,7 @@ filter(const SCORE* __restrict__ score, int rows, int columns, int stride, int f
 #pragma unroll
       for (int t = 0; t < EACH; t++) {  // as upper_bound, and nowhere below it: roundings are monotone
         const float v = score_of(held[u], t);
-        const float upper = __fmaf_rn(__fmaf_rn(fabsf(v), ROUNDED, v), a[t], __fmaf_rn(raised[t], x.z, margin));
+        const float upper = __fmaf_rn(raised(v), a[t], __fmaf_rn(offset_up[t], x.z, margin));
         bool reaches = upper >= goal;
 #if BOTH
         reaches |= turned(upper, x, offset[first + u]) >= least[t];

@@ -7,21 +7,13 @@ Sum     goal.cu; canonical values of pairs of the host by `metrics.pairs`
 import numpy as np
 
 from .. import metrics
-from .resident import BLOCK, FORM
 
 PIECE_BYTES = 1 << 22  # of rows of the host at a time
 
 
 def interval(lists, value, owner):
     """(low, high) of goals: no pair with that value has a key outside."""
-    driver, queries, goals = lists.driver, lists.queries, len(owner)
-    low, high = driver.empty(goals, np.float32), driver.empty(goals, np.float32)
-    if goals:
-        driver.launch("goal", -(-goals // BLOCK), BLOCK, [
-            np.int32(goals), driver.array(value), driver.array(owner.astype(np.int32)), lists.own, lists.slack,
-            queries.held.square, queries.held.exponent, queries.bias, lists.part.held.largest, low, high,
-        ], FORM=FORM[lists.metric.form])  # fmt: skip
-    return low, high
+    return lists.queries.held.interval(lists, value, owner)
 
 
 def of_pairs(x, y, metric, filters, row, column):

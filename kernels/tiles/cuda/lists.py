@@ -8,7 +8,10 @@ Sum     canonical (rerank.cu)
 
 import numpy as np
 
-from .resident import BLOCK, FORM, INPUT
+from .. import metrics
+from ..plan import PAIR_BYTES
+from .derived import BLOCK
+from .direct import NEAR
 from .search import COLUMNS, ROWS
 
 
@@ -31,14 +34,14 @@ class Lists:
             tile.score, *map(np.int32, (m, tile.width, stride, 0, first)), self.own,
             self.part.columns[first : first + tile.width], self.threshold, self.exclude, tile.allowed,
             np.int64(tile.width), self.keys, self.count, np.int32(self.capacity), None, None, None, None, np.int32(0),
-        ])  # fmt: skip
+        ], **self.part.held.macros)  # fmt: skip
 
     def tighten(self, k):
         """Raise the thresholds to the k-th largest lower bounds; a list that was full is lost."""
         self.driver.launch("tighten", len(self.queries), BLOCK, [
             self.keys, self.count, np.int32(self.capacity), np.int32(k), self.own, self.part.columns, None,
             self.slack, self.threshold, self.lost,
-        ], TURNED=0)  # fmt: skip
+        ], TURNED=0, **self.part.held.macros)  # fmt: skip
 
     def kept(self):
         """Tile after tile, filtered into lists that hold all that was kept of it; each begins with empty ones.
@@ -73,12 +76,27 @@ class Lists:
 
     def values(self):
         """(m, capacity) canonical values, ascending is better, of all that is listed."""
+        if self.metric.name in NEAR:
+            return self._by_numpy()
         queries, gallery = self.queries.held, self.part.held
         made = self.make("values", self.keys.shape, np.float64)
         self.driver.launch("rerank", len(self.queries), BLOCK, [
             queries.rows, gallery.rows, np.int32(queries.rows.shape[1]), *self.order(), self.keys, self.count,
             np.int32(self.capacity), queries.square, gallery.square, queries.exponent, gallery.exponent,
             self.queries.bias, self.part.bias, made,
-        ], INPUT=INPUT[queries.rows.dtype.name], GALLERY=INPUT[gallery.rows.dtype.name],
-           METRIC=FORM[self.metric.form])  # fmt: skip
+        ], INPUT=queries.kind, GALLERY=gallery.kind, METRIC=gallery.form(self.queries.bias is not None))  # fmt: skip
         return made
+
+    def _by_numpy(self):
+        """The same where pow or log decide: by NumPy, from the rows on the host."""
+        search, driver = self.part.search, self.driver
+        count = np.minimum(driver.host(self.count), self.capacity)
+        keys, value = driver.host(self.keys), np.empty(self.keys.shape)
+        query, slot = np.nonzero(np.arange(self.capacity) < count[:, None])
+        step = max(1, PAIR_BYTES // (32 * search.x.shape[1]))
+        for at in range(0, len(query), step):
+            here = query[at : at + step], slot[at : at + step]
+            i, j = self.queries.number[here[0]], self.part.rows_of(keys[here])
+            pairs = metrics.pairs(self.metric, search.x.take(i), search.y.take(j))
+            value[here] = metrics.ordered(self.metric, pairs, search.filters.sums(i, j))
+        return driver.array(value)

@@ -1,40 +1,21 @@
 // rerank.cu - the canonical float64 value of every kept pair: what the order is decided by.
 //
 // Work    a block a query; eight threads a pair, the lanes of its canonical sum
-// Shapes  x_md (m, d) INPUT, y_nd (n, d) GALLERY, as given; list (m, capacity) keys of filter.cu, whose places are multiples of
-//         `step` modulo n; count (m,); square_x (m,), square_y (n,), exponent_x (m,), exponent_y (n,): of prepare.cu,
-//         for METRIC 2; row_bias (m,), column_bias (n,) float64, or null -> value (m, capacity) float64, ascending is
-//         better
+// Shapes  x_md (m, d) INPUT, y_nd (n, d) GALLERY, as given or of derive.cu; list (m, capacity) keys of filter.cu, whose
+//         places are multiples of `step` modulo n; count (m,); square_x (m,), square_y (n,), exponent_x (m,), exponent_y
+//         (n,): of prepare.cu, for METRIC 2; row_bias (m,), column_bias (n,) float64, or null -> value (m, capacity)
+//         float64, ascending is better
 // Launch  a multiple of 32 threads a block, grid = m; no shared memory
 // Cost    3 d flops in float64 and 2 d elements a pair
-// Sum     canonical (metrics.py), no FMA, no flush to zero. METRIC 0: (x - y)^2; 1: -(x y), larger is nearer; 2: cosine
+// Sum     canonical (metrics.py, terms.cuh), no FMA, no flush to zero. METRIC 1: negated, larger is nearer
 #include "keys.cuh"
-#include "lanes.cuh"
+#include "terms.cuh"
 #ifndef INPUT
 #define INPUT float
 #endif
 #ifndef GALLERY
 #define GALLERY INPUT
 #endif
-#ifndef METRIC
-#define METRIC 0
-#endif
-
-__device__ __forceinline__ double term(double x, double y) {
-#if METRIC == 0
-  const double gap = __dsub_rn(x, y);
-  return __dmul_rn(gap, gap);
-#else
-  return __dmul_rn(x, y);
-#endif
-}
-
-__device__ __forceinline__ double cosine_distance(double total, double square_x, double square_y) {
-  double cosine = __ddiv_rn(total, __dsqrt_rn(__dmul_rn(square_x, square_y)));
-  if (square_x == 0 || square_y == 0) cosine = 0;  // a zero row is at distance 1 from every row
-  cosine = cosine < -1 ? -1 : cosine > 1 ? 1 : cosine;  // NaN stays
-  return __dsub_rn(1, cosine);
-}
 
 extern "C" __global__ void __launch_bounds__(256, 4)
 rerank(const INPUT* __restrict__ x_md, const GALLERY* __restrict__ y_nd, int d, unsigned step, unsigned total_rows,
@@ -50,20 +31,18 @@ rerank(const INPUT* __restrict__ x_md, const GALLERY* __restrict__ y_nd, int d, 
     const long long at = (long long)query * capacity + slot;
     const unsigned j = here ? row_at(key_index(list[at]), step, total_rows) : 0;
     const GALLERY* y = y_nd + (long long)j * d;
-    double total = 0;
+    const int scale_x = exponent_x ? exponent_x[query] : 0, scale_y = exponent_y && here ? exponent_y[j] : 0;
+    Lane total[TOTALS] = {};
     for (int i = lane; i < (here ? d : 0); i += LANES) {
-#if METRIC == 2
-      total = __dadd_rn(total, term(scaled(widen(x[i]), -exponent_x[query]), scaled(widen(y[i]), -exponent_y[j])));
-#else
-      total = __dadd_rn(total, term(widen(x[i]), widen(y[i])));
-#endif
+      double one = widen(x[i]), other = widen(y[i]);
+      if constexpr (METRIC == COSINE) one = scaled(one, -scale_x), other = scaled(other, -scale_y);
+      add_terms(total, one, other, 0);
     }
-    total = lanes_total(total);
+    for (int q = 0; q < TOTALS; q++)
+      for (int by = 1; by < LANES; by <<= 1) total[q] = folded(total[q], __shfl_xor_sync(WARP, total[q], by));
     if (!here || lane) continue;
-#if METRIC == 2
-    total = cosine_distance(total, square_x[query], square_y[j]);
-#endif
-    if (row_bias) total = __dadd_rn(total, __dadd_rn(row_bias[query], column_bias[j]));
-    value[at] = METRIC == 1 ? -total : total;
+    double found = METRIC == COSINE ? finished(total, d, square_x[query], square_y[j], 0) : finished(total, d, 0, 0, 0);
+    if (row_bias) found = __dadd_rn(found, __dadd_rn(row_bias[query], column_bias[j]));
+    value[at] = METRIC == DOT ? -found : found;
   }
 }

@@ -16,20 +16,25 @@ from typing import Any
 import numpy as np
 
 from . import bounds
+from .derived import BLOCK, INPUT, LANES, derived
 from .workspace import Spare
 
-BLOCK = 256  # threads
-LANES = 8  # threads of a row in prepare.cu
 SAFE_BITS = 400  # as bound.cu: exponents of rows that float32 can bound
 GOLDEN = (math.sqrt(5) - 1) / 2
-INPUT = {"float32": "float", "float64": "double"}
 FORM = {"l2": 0, "dot": 1, "cosine": 2}  # of bound.cu and rerank.cu
+NARROW = ("float16", "int8", "uint8", "bool")
+ALIGNED = 64  # scores between the starts of two rows
 READ_BYTES = 1 << 28  # of host rows at a time
 
 
-def row_bytes(d, itemsize):
+def key(metric):
+    """The name of kept galleries."""
+    return metric.name if metric.name == "correlation" else metric.form
+
+
+def row_bytes(metric, d, itemsize):
     """Of a row on the device, its bounds included."""
-    return d * (itemsize + 2) + 72
+    return d * (itemsize + 2 + 8 * (metric.name == "correlation")) + 72
 
 
 def step_for(count):
@@ -40,12 +45,17 @@ def step_for(count):
     return step
 
 
+def turned(step, count):
+    """The inverse of a step modulo the number of rows."""
+    return pow(step, -1, count) if count > 1 else 0
+
+
 @dataclass(frozen=True)
 class Resident:
     """Rows on a device. Code p is that of row p `step` modulo their number; all else goes by row."""
 
     driver: Any
-    form: str
+    metric: Any
     centre: Any  # (d,) float64 on the device, or None
     step: int
     rows: Any
@@ -55,9 +65,11 @@ class Resident:
     code_norm: Any
     rest: Any
     square: Any
-    first_bad: Any
-    largest: Any
+    said: Any  # (2,) int32: the first row that is not finite, and
+    largest: Any  # the exponent of the largest
     spare: Spare = field(default_factory=Spare, compare=False)  # workspaces of searches among these rows
+
+    macros = {}  # noqa: RUF012 - of kernels that read the scores
 
     def __len__(self):
         return len(self.exponent)
@@ -65,16 +77,16 @@ class Resident:
     @property
     def nbytes(self):
         """What they take on the device."""
-        return len(self) * row_bytes(self.rows.shape[1], self.rows.dtype.itemsize)
+        return len(self) * (self.rows.shape[1] * (self.rows.dtype.itemsize + 2) + 72)
 
     @cached_property
     def turn(self):
         """The inverse of the step: row i has its code at i `turn`."""
-        return pow(self.step, -1, len(self)) if len(self) > 1 else 0
+        return turned(self.step, len(self))
 
     def straight(self):
         """With codes in the order of rows."""
-        return self if self.step == 1 else on_device(self.driver, self.rows, self.form, self.centre, step=1)
+        return self if self.step == 1 else _measured(self.driver, self.rows, self.metric, self.centre, step=1)
 
     def of(self, index):
         """Some of the rows, in the order of `index`; for rows whose codes are in order."""
@@ -86,13 +98,15 @@ class Resident:
 
     def extended(self, rows, start):
         """With the rows from `start` on behind those already here."""
-        new = uploaded(self.driver, rows, start, len(rows))
-        return on_device(self.driver, self.driver.xp.concatenate([self.rows, new]), self.form, self.centre)
+        new = _compared(self.driver, uploaded(self.driver, rows, start, len(rows)), self.metric)
+        if new.dtype != self.rows.dtype:
+            return on_device(self.driver, uploaded(self.driver, rows, 0, len(rows)), self.metric, self.centre)
+        return _measured(self.driver, self.driver.xp.concatenate([self.rows, new]), self.metric, self.centre)
 
     def kept(self, rows, kept):
         """Without the rows where `kept` (n,) is False."""
         left = self.rows[self.driver.array(np.flatnonzero(kept))]
-        return on_device(self.driver, left, self.form, self.centre)
+        return _measured(self.driver, left, self.metric, self.centre)
 
     @cached_property
     def plain(self):
@@ -105,6 +119,22 @@ class Resident:
         self._bound(1, made, self.largest, None, bias, allowed, [None] * 4)
         return made
 
+    def scores(self, queries, make, first, width, bias):
+        """(m, stride) float16 of queries with the rows at `width` places from the first on; bounds have the bias."""
+        score = make("score", (len(queries), -(-width // ALIGNED) * ALIGNED), np.float16)
+        scale = 2.0 ** -bounds.score_bits(self.rows.shape[1])
+        self.driver.gemm(queries.code, self.code[first : first + width], score, scale)
+        return score
+
+    @property
+    def kind(self):
+        """The rows in device code."""
+        return INPUT[self.rows.dtype.name]
+
+    def form(self, biased):
+        """METRIC of rerank.cu for these rows."""
+        return FORM[self.metric.form]
+
     def bounded(self, gallery, make, bias=None, before=None, threshold=None):
         """(own, slack, threshold, count, lost) of every row as a query; thresholds go on from those among `before`."""
         m = len(self)
@@ -114,17 +144,37 @@ class Resident:
         self._bound(0, made, gallery.largest, before, bias, None, [slack, threshold, count, lost])
         return made, slack, threshold, count, lost
 
+    def interval(self, lists, value, owner):
+        """(low, high) of goals of these queries, ordered values: no pair with that value has a key outside."""
+        driver, goals = self.driver, len(owner)
+        low, high = driver.empty(goals, np.float32), driver.empty(goals, np.float32)
+        if goals:
+            driver.launch("goal", -(-goals // BLOCK), BLOCK, [
+                np.int32(goals), driver.array(value), driver.array(owner.astype(np.int32)), lists.own, lists.slack,
+                self.square, self.exponent, lists.queries.bias, lists.part.held.largest, low, high,
+            ], FORM=FORM[self.metric.form])  # fmt: skip
+        return low, high
+
     def _bound(self, side, made, largest, before, bias, allowed, more):
         d = self.rows.shape[1]
         losses = np.float64(bounds.loss(d)), np.float64(2.0 ** bounds.score_bits(d))
         self.driver.launch("bound", -(-len(self) // BLOCK), BLOCK, [
             np.int32(len(self)), largest, before, *losses, np.int32(d), self.exponent, self.norm, self.code_norm,
             self.rest, self.square, bias, allowed, np.uint32(self.step), made, *more,
-        ], FORM=FORM[self.form], SIDE=side)  # fmt: skip
+        ], FORM=FORM[self.metric.form], SIDE=side)  # fmt: skip
 
 
-def on_device(driver, rows, form, centre=None, step=None, make=None):
+def _compared(driver, rows, metric):
+    """Rows whose products a metric is made of: for correlation, those less their mean, of which it is the cosine."""
+    return derived(driver, metric, rows)[0] if metric.name == "correlation" else rows
+
+
+def on_device(driver, rows, metric, centre=None, step=None, make=None):
     """`Resident` of rows (n, d) on the device, float32 or float64; `make` is the `Workspace` of queries."""
+    return _measured(driver, _compared(driver, rows, metric), metric, centre, step, make)
+
+
+def _measured(driver, rows, metric, centre=None, step=None, make=None):
     (n, d), kept = rows.shape, make is not None
     make = make or (lambda name, shape, dtype: driver.empty(shape, dtype))
     step = step_for(n) if step is None else step
@@ -133,7 +183,7 @@ def on_device(driver, rows, form, centre=None, step=None, make=None):
     square, said = make("square", (n,), np.float64), make("said", (2,), np.int32)
     if not (kept and make.ready):  # of a workspace that was used before nothing was bad
         driver.put(said, np.array([n, -SAFE_BITS], np.int32))
-    made = Resident(driver, form, centre, step, rows, code, exponent, *norms, square, said[:1], said[1:])
+    made = Resident(driver, metric, centre, step, rows, code, exponent, *norms, square, said, said[1:])
     driver.launch("prepare", -(-n * LANES // BLOCK), BLOCK, [
         rows, np.int32(n), np.int32(d), centre, np.uint32(made.turn), code, exponent, *norms, square, said[:1],
         said[1:],
@@ -141,18 +191,27 @@ def on_device(driver, rows, form, centre=None, step=None, make=None):
     return made
 
 
+def held_as(rows):
+    """The dtype of `Rows` on a device: 16-bit floats, int8, uint8 and bool as they are, bfloat16 as its bits."""
+    given = np.dtype(rows.store.dtype)
+    if given.name == "bfloat16":
+        return np.dtype(np.uint16)
+    return given if given.name in NARROW and given.isnative else rows.dtype
+
+
 def uploaded(driver, rows, start, stop, target=None, after=None):
     """Host `Rows` start to stop, unchecked, on the device; `target` may be filled once the mark `after` has passed."""
-    made = driver.empty((stop - start, rows.shape[1]), rows.dtype) if target is None else target[: stop - start]
-    step = max(1, READ_BYTES // (rows.dtype.itemsize * rows.shape[1]))
+    dtype, read = held_as(rows), rows.unchecked if held_as(rows) == rows.dtype else rows.given
+    made = driver.empty((stop - start, rows.shape[1]), dtype) if target is None else target[: stop - start]
+    step = max(1, READ_BYTES // (dtype.itemsize * rows.shape[1]))
     for first in range(start, stop, step):
         last = min(first + step, stop)
-        driver.put(made[first - start : last - start], rows.unchecked(first, last), after)
+        driver.put(made[first - start : last - start], read(first, last).view(dtype), after)
     return made
 
 
-def refused(rows, start, stop, first_bad):
+def refused(metric, rows, start, stop, said):
     """Raise what `Rows` say of the first of start to stop that is not finite, where they are to be checked."""
-    bad = start + int(first_bad)
+    bad = start + int(said[0])
     if rows.check_finite and bad < stop:
         rows.block(bad, bad + 1)

@@ -1,9 +1,10 @@
 """The tile loop on a device: blocks of queries, parts of the gallery, tiles of scores; and what all of it takes.
 
-Work    products of fp16 codes on the tensor cores, a tile at a time; what is done with a tile is the caller's
-Shapes  x (m, d), y (n, d) -> tiles of scores (m, width) float16
+Work    products of fp16 codes on the tensor cores (`resident.py`), or keys of all pairs where a metric has no bound by
+        products (`direct.py`), a tile at a time; what is done with a tile is the caller's
+Shapes  x (m, d), y (n, d) -> tiles of scores (m, width) float16, or of keys float32
 Cost    2 m n d operations; device memory as in `plan`
-Sum     of the tensor cores, inside the bound (`bounds.py`)
+Sum     of the tensor cores, inside the bound (`bounds.py`), or canonical
 """
 
 import time
@@ -14,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from ..encode import space
-from . import bounds
+from ..filters import Stats
+from . import direct, resident
 from . import driver as drivers
-from .resident import on_device, refused, row_bytes, uploaded
+from .resident import held_as, uploaded
 from .workspace import Spare
 
-KERNELS = ("prepare", "bound", "filter", "tighten", "rerank", "order")  # of topk
-ROWS, COLUMNS, ALIGNED = 128, 256, 64  # of a block of filter.cu; scores between the starts of two rows
+KERNELS = ("prepare", "bound", "filter", "tighten", "rerank", "order")  # of topk by products
+ROWS, COLUMNS = 128, 256  # of a block of filter.cu
 # 640 MB of float16: an H100's cuBLAS did 680 TFLOP/s for 10,000 x 32,768 x 768, 608 for 8192 columns, 502 for 2048, and
 # 520 where scores were float32. Tiles that stay in its L2 are too small for launches from Python, 10 us each
 TILE_SCORES = 320 << 20
@@ -53,13 +55,17 @@ class Plan:
 
 def objection(metric, filters, precision):
     """Why no search on CUDA can do this, in words; None if nothing is in the way."""
-    if metric.form is None or metric.name == "correlation":
+    if not (metric.form or direct.bounds(metric)):
         return f"it has no kernel for metric={metric.name!r} yet"
-    if metric.rooted and filters.bias is not None:
-        return "it has no kernel for a root plus a bias yet"
-    if precision not in ("auto", "float16"):
-        return f"it scans in float16, not precision={precision!r}"
+    scan = "float16" if by_products(metric, filters) else "float64"
+    if precision not in ("auto", scan):
+        return f"it scans in {scan}, not precision={precision!r}"
     return drivers.obstacle()
+
+
+def by_products(metric, filters):
+    """Whether products of codes bound what a search orders by; a root plus a bias they do not."""
+    return metric.form is not None and not (metric.rooted and filters.bias is not None)
 
 
 def fitted(driver, max_bytes, attempt):
@@ -73,19 +79,19 @@ def fitted(driver, max_bytes, attempt):
             room //= 2
 
 
-def plan(m, n, d, k, itemsize, max_bytes, room, kept=False, masked=False):
-    """The largest sizes that fit into `room`, or ValueError with the least that would do."""
+def plan(m, n, d, k, row, max_bytes, room, kept=False, masked=False, score=2):
+    """The largest sizes that fit into `room`, or ValueError with the least that would do; row, score: bytes of one."""
     capacity = min(n, max(LEAST_CAPACITY if m > FEW else CAPACITY_OF_FEW, 4 * k))
     sizes = {"query_rows": min(max(1, m), QUERY_ROWS), "rows": n, "tile_scores": TILE_SCORES}
     least = {"query_rows": 1, "rows": n if kept else min(n, LEAST_ROWS), "tile_scores": 0}
 
     def needed(query_rows, rows, tile_scores):
         width = max(COLUMNS, min(tile_scores // query_rows, rows + COLUMNS))
-        gallery = 0 if kept else rows * row_bytes(d, itemsize) * (1 if rows == n else 2)
+        gallery = 0 if kept else rows * row * (1 if rows == n else 2)
         return {
-            "query_rows": min(2, -(-m // query_rows)) * query_rows * (row_bytes(d, itemsize) + 16 * capacity + 48 * k),
+            "query_rows": min(2, -(-m // query_rows)) * query_rows * (row + 16 * capacity + 48 * k),
             "rows": gallery + 16 * rows,
-            "tile_scores": query_rows * width * (3 if masked else 2),
+            "tile_scores": query_rows * width * (score + masked),
         }
 
     while sum((parts := needed(**sizes)).values()) > room:
@@ -106,7 +112,7 @@ def plan(m, n, d, k, itemsize, max_bytes, room, kept=False, masked=False):
 class Queries:
     """Some queries on the device, with their numbers among all."""
 
-    held: Any  # `Resident`
+    held: Any  # `Resident` or `Compared`
     number: np.ndarray
     make: Any  # their `Workspace`
     bias: Any = None  # (m,) float64 on the device
@@ -138,11 +144,12 @@ class Search:
         mask = filters.mask
         self.pairwise = mask is not None and len(mask.shape) == 2
         self.allowed = None if mask is None or self.pairwise else np.asarray(mask[:], bool)
-        kept = None
-        if prepared is not None and len(y) * row_bytes(d, y.dtype.itemsize) <= KEPT_SHARE * room:
-            kept = prepared.of(f"cuda {driver.device} {metric.form}", self._whole)
-        widest = max(x.dtype.itemsize, y.dtype.itemsize)
-        self.sizes = plan(len(x), len(y), d, k, widest, max_bytes, room, kept is not None, self.pairwise)
+        self.way, score = (resident, 2) if by_products(metric, filters) else (direct, 4)
+        kept, (mine, row) = None, (self.way.row_bytes(metric, d, held_as(rows).itemsize) for rows in (x, y))
+        if prepared is not None and len(y) * row <= KEPT_SHARE * room:
+            kept = prepared.of(f"cuda {driver.device} {self.way.key(metric)}", self._whole)
+        row = max(mine, row)
+        self.sizes = plan(len(x), len(y), d, k, row, max_bytes, room, kept is not None, self.pairwise, score)
         self.groups, self.part = self.sizes.groups(len(y)), None
         if len(self.groups) == 1:
             self.part = Part(self, self._whole(y) if kept is None else kept, 0)  # it stays for all blocks
@@ -153,7 +160,7 @@ class Search:
         self.prepare_seconds = time.perf_counter() - began
 
     def _centre(self, rows):
-        centre = space(self.metric, rows).centre
+        centre = space(self.metric, rows).centre if self.way is resident else None
         return None if centre is None else self.driver.array(centre)
 
     def _whole(self, rows):
@@ -161,11 +168,20 @@ class Search:
         return self._held(rows, 0, uploaded(self.driver, rows, 0, len(rows)), self._centre(rows))
 
     def _held(self, rows, start, on, centre):
-        """`Resident` of rows from `start` on, which lie on the device."""
-        held = on_device(self.driver, on, self.metric.form, centre)
-        if rows.check_finite:
-            refused(rows, start, start + len(held), self.driver.host(held.first_bad)[0])
+        """Rows from `start` on, which lie on the device, ready for a search."""
+        held = self.way.on_device(self.driver, on, self.metric, centre)
+        if rows.check_finite or self.way is direct:
+            self.refuse(rows, start, start + len(held), self.driver.host(held.said))
         return held
+
+    def refuse(self, rows, start, stop, said):
+        """Raise what is wrong with the first of rows start to stop that is, by what was said of them on the device."""
+        self.way.refused(self.metric, rows, start, stop, said)
+
+    def stats(self):
+        """`Stats` to be filled."""
+        m, scan = len(self.x), "float16" if self.way is resident else "float64"
+        return Stats(np.zeros(m, np.int64), np.zeros(m, bool), scan, self.prepare_seconds)
 
     def blocks(self):
         """`Queries`, block by block. The place of the next is taken, and marked, before the device works on this."""
@@ -175,7 +191,7 @@ class Search:
             while len(places) < min(number + 2, len(edges)):
                 first, last = edges[len(places)]
                 make = self.spare.taken(driver, last - first, self.k)
-                target = make("rows", (last - first, x.shape[1]), x.dtype)
+                target = make("rows", (last - first, x.shape[1]), held_as(x))
                 places.append((make, target, None if len(edges) == 1 else driver.mark()))
             yield self.queries(start, stop, *places[number])
             places[number] = None
@@ -185,7 +201,7 @@ class Search:
         driver, x, bias = self.driver, self.x, self.filters.bias
         make = make or self.spare.taken(driver, stop - start, self.k)
         on = uploaded(driver, x, start, stop, target, mark)
-        held, rows = on_device(driver, on, self.metric.form, self.centre, 1, make), np.arange(start, stop)
+        held, rows = self.way.on_device(driver, on, self.metric, self.centre, 1, make), np.arange(start, stop)
         return Queries(held, rows, make, None if bias is None else driver.array(bias[0][rows]))
 
     def done(self, queries):
@@ -223,7 +239,7 @@ class _Copies:
     def __init__(self, search):
         self.driver, self.y, self.groups = search.driver, search.y, search.groups
         shape = search.sizes.rows, self.y.shape[1]
-        self.buffers = [self.driver.empty(shape, self.y.dtype) for _ in range(2)]
+        self.buffers = [self.driver.empty(shape, held_as(self.y)) for _ in range(2)]
         self.marks, self.filled = [None, None], []
 
     def ahead(self):
@@ -274,13 +290,11 @@ class Part:
 
     def tiles(self, queries, first, last, one=False):
         """`Tile`s of queries with the rows at places first to last, or the first of them alone."""
-        driver, m, d = self.driver, len(queries), self.held.rows.shape[1]
-        most = max(COLUMNS, self.search.sizes.tile_scores // m // COLUMNS * COLUMNS)
-        scale = 2.0 ** -bounds.score_bits(d)
+        most = max(COLUMNS, self.search.sizes.tile_scores // len(queries) // COLUMNS * COLUMNS)
+        bias = None if self.bias is None else (queries.bias, self.bias)
         while first < last:
             width = min(most, last - first)
-            score = queries.make("score", (m, -(-width // ALIGNED) * ALIGNED), np.float16)
-            driver.gemm(queries.held.code, self.held.code[first : first + width], score, scale)
+            score = self.held.scores(queries.held, queries.make, first, width, bias)
             yield Tile(first, width, score, self._allowed(queries, first, width))
             first = last if one else first + width
 

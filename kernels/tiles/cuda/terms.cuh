@@ -3,9 +3,10 @@
 // Rows come as derive.cu makes them where METRIC compares other rows than those given: COSINE, HELLINGER, JENSENSHANNON.
 // MINKOWSKI and JENSENSHANNON come near the canonical values (../nearness.py), the others are those to the bit.
 #pragma once
+#include "cosine.cuh"
 #include "powers.cuh"
 #ifndef METRIC
-#define METRIC 3
+#define METRIC 0
 #endif
 #ifndef TWICE
 #define TWICE 0  // 2 p of MINKOWSKI where products give the power, else 0
@@ -51,13 +52,6 @@ __device__ __forceinline__ void add_terms(Lane (&lane)[TOTALS], double x, double
   }
   lane[0] = folded(lane[0], first);
   if constexpr (TOTALS == 2) lane[TOTALS - 1] = folded(lane[TOTALS - 1], last);
-}
-
-__device__ __forceinline__ double cosine_distance(double total, double square_x, double square_y) {
-  double cosine = __ddiv_rn(total, __dsqrt_rn(__dmul_rn(square_x, square_y)));
-  if (square_x == 0 || square_y == 0) cosine = 0;  // a zero row is at distance 1 from every row
-  cosine = cosine < -1 ? -1 : cosine > 1 ? 1 : cosine;  // NaN stays
-  return __dsub_rn(1, cosine);
 }
 
 constexpr double CEILING = 0x1p1023;  // whether metrics.py overflows just above is not known here
