@@ -89,9 +89,13 @@ def test_rows_come_whole_and_in_their_places(rows, dtype, strided, cupy):
     out = np.full((2 * rows, 90), np.nan, dtype)[::2, ::3] if strided else np.full((rows, 30), np.nan, dtype)
     driver = drivers.Cupy.__new__(drivers.Cupy)
     driver.xp = cupy
-    driver.into(out, Placed(given))
-    np.testing.assert_array_equal(out, given)
-    assert bool(cupy.stream.waiting) == (given.nbytes >= staging.WORTH)
+    for after in (None, 17):
+        driver.into(out, Placed(given), after)
+        np.testing.assert_array_equal(out, given)
+        out[...] = np.nan
+    staged = given.nbytes >= staging.WORTH
+    assert cupy.stream.waited == ([0, 17] if staged else [])
+    assert bool(cupy.stream.waiting) == staged
 
 
 def test_rows_of_another_dtype_or_too_wide_come_at_once(cupy):

@@ -16,7 +16,8 @@ from ..tiles.cuda.expansion import Expansion, where
 from ..tiles.cuda.search import fitted
 from ..tiles.cuda.tiling import over, tiling
 
-PRODUCT_BYTES, COPIES = 8, 3  # of an entry; of a tile of results: on the device, turned, on the way into out
+PRODUCT_BYTES = 8  # of an entry
+COPIES = 5  # of results: of two tiles on the device, as they are and turned, and of one here
 
 
 def declines(x, y, metric, *, precision, **_):
@@ -43,13 +44,33 @@ def _fill(driver, x, y, metric, out, max_bytes, room, tick):
         expansion = Expansion(driver, where(metric, y), x.shape[1], dtype, out.dtype)
     else:
         expansion = direct.Values(driver, metric, dtype, out.dtype)
+    copies = _Copies(driver, out)
 
     def visit(rows, columns, left, right):
         tile = expansion.distances(rows, columns, mirrored=alone and left == right)
-        stop, end = left + len(rows), right + len(columns)
-        with np.errstate(over="ignore"):  # of float16
-            driver.into(out[left:stop, right:end], tile)
-            if alone and left < right:
-                driver.into(out[right:end, left:stop], driver.xp.ascontiguousarray(tile.T))
+        copies.add(tile, left, right, turned=alone and left < right)
 
     over(expansion, x, y, sizes, visit, tick, alone=alone)
+    copies.finish()
+
+
+class _Copies:
+    """Tiles on their way into out: one is copied while the device works on the next."""
+
+    def __init__(self, driver, out):
+        self.driver, self.out, self.waiting = driver, out, []
+
+    def add(self, tile, left, right, *, turned):
+        new = [(left, right, tile)]
+        if turned:
+            new.append((right, left, self.driver.xp.ascontiguousarray(tile.T)))
+        ready = self.driver.mark()
+        self.finish()
+        self.waiting = [(place, part, ready) for *place, part in new]
+
+    def finish(self):
+        with np.errstate(over="ignore"):  # of float16
+            for (first, start), part, ready in self.waiting:
+                rows, columns = part.shape
+                self.driver.into(self.out[first : first + rows, start : start + columns], part, ready)
+        self.waiting = []

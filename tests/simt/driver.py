@@ -43,7 +43,8 @@ class Emulated:
     def host(self, array):
         return np.array(array)
 
-    def into(self, target, array):
+    def into(self, target, array, after=None):
+        assert after is None or after in self.marks
         target[...] = array
 
     def mark(self):

@@ -114,10 +114,10 @@ class Cupy:
         staging.brought(self.xp, found, array)
         return found
 
-    def into(self, target, array):
-        """Copy a device array into a host array of its shape."""
+    def into(self, target, array, after=None):
+        """Copy a device array into a host array of its shape, once all that came before the mark `after` is done."""
         if target.dtype == array.dtype and staging.worth(array):
-            staging.brought(self.xp, target, array)
+            staging.brought(self.xp, target, array, after)
         elif target.flags.c_contiguous and target.dtype == array.dtype:
             array.get(out=target)
         else:

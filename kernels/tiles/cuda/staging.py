@@ -58,12 +58,15 @@ def copied(cupy, target, host, after=None):
         current.wait_event(stream.record())
 
 
-def brought(cupy, target, array):
-    """Fill host rows, however they lie, from device rows of the same shape and dtype in C order; waits for them."""
+def brought(cupy, target, array, after=None):
+    """Fill host rows, however they lie, from device rows of the same shape and dtype in C order; waits for them.
+
+    They are there once the mark `after` has passed; without one, once all that was launched before is done.
+    """
     current, waiting = cupy.cuda.get_current_stream(), []
     with _busy:
         stream, buffers = _buffers(cupy.cuda.Device().id)
-        stream.wait_event(current.record())
+        stream.wait_event(current.record() if after is None else after)
         for number, (start, stop, offset) in enumerate(_pieces(array)):
             if len(waiting) == len(buffers):
                 _emptied(*waiting.pop(0))
