@@ -39,15 +39,15 @@ def _fill(driver, x, y, metric, out, max_bytes, room, tick):
     y = x if alone else y
     pair_bytes = PRODUCT_BYTES + COPIES * max(4, out.itemsize)
     sizes = tiling(x, y, metric, pair_bytes, max_bytes, room, alone=alone)
-    dtype = np.result_type(x.dtype, y.dtype)
+    common = np.result_type(x.dtype, y.dtype)
     if metric.form:
-        expansion = Expansion(driver, where(metric, y), x.shape[1], dtype, out.dtype)
+        expansion = Expansion(driver, where(metric, y), x.shape[1], common, out.dtype)
     else:
-        expansion = direct.Values(driver, metric, dtype, out.dtype)
-    copies = _Copies(driver, out)
+        expansion = direct.Values(driver, metric, common)
+    copies, dtype = _Copies(driver, out), np.float32 if out.dtype == np.float32 else np.float64
 
     def visit(rows, columns, left, right):
-        tile = expansion.distances(rows, columns, mirrored=alone and left == right)
+        tile = expansion.distances(rows, columns, dtype, mirrored=alone and left == right)
         copies.add(tile, left, right, turned=alone and left < right)
 
     over(expansion, x, y, sizes, visit, tick, alone=alone)

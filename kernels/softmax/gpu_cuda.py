@@ -68,9 +68,7 @@ def _distances(driver, x, y, metric, add, max_bytes, room, fixed, tick):
     expansion = Expansion(driver, where(metric, y), x.shape[1], dtype, dtype)
 
     def visit(rows, columns, left, right):
-        tile = expansion.products(rows, columns)
-        expansion.finish(rows, columns, tile, tile)
-        add(tile, left, right)
+        add(expansion.distances(rows, columns, np.float64), left, right)
 
     over(expansion, x, y, sizes, visit, tick)
 

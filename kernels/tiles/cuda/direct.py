@@ -209,9 +209,9 @@ def values(x, y, out):
 class Values:
     """All distances by values, a tile at a time: what `expansion.Expansion` is where a metric has products."""
 
-    def __init__(self, driver, metric, dtype, result):
-        """dtype: of the rows; result: of the distances, float64 or less."""
-        self.driver, self.metric, self.dtype, self.result = driver, metric, dtype, result
+    def __init__(self, driver, metric, dtype):
+        """dtype: of the rows."""
+        self.driver, self.metric, self.dtype = driver, metric, dtype
 
     def side(self, rows):
         """`Compared` of host rows (r, d)."""
@@ -221,9 +221,9 @@ class Values:
             self.metric.rows(rows[negative : negative + 1].astype(np.float64))  # says what is wrong with it
         return held
 
-    def distances(self, x, y, *, mirrored=False):
-        """(r, c) of `result`'s dtype, or of float64 where a device has no such numbers; equal both ways round."""
-        out = self.driver.empty((len(x), len(y)), np.float32 if self.result == np.float32 else np.float64)
+    def distances(self, x, y, dtype, *, mirrored=False):
+        """(r, c) of this dtype, float32 or float64; equal both ways round."""
+        out = self.driver.empty((len(x), len(y)), dtype)
         values(x, y, out)
         return out
 

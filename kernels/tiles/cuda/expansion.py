@@ -59,8 +59,8 @@ class Expansion:
     """One metric on one device: sides, and the distances of tiles of them."""
 
     def __init__(self, driver, shown, d, dtype, result):
-        """shown: the `Space` of the rows; dtype: theirs; result: of the distances, float64 or less."""
-        self.driver, self.metric, self.d, self.dtype, self.result = driver, shown.metric, d, dtype, result
+        """shown: the `Space` of the rows; dtype: theirs; result: what is promised, the accuracy of float64 or less."""
+        self.driver, self.metric, self.d, self.dtype = driver, shown.metric, d, dtype
         self.centre = None if shown.centre is None else driver.array(shown.centre)
         self.form = np.int32(FORM[self.metric.name])
         double = result == np.float64
@@ -98,8 +98,10 @@ class Expansion:
             self.limit, x.exact, x.square, x.factor, y.exact, y.square, y.factor, out,
         ], OUTPUT=INPUT[out.dtype.name])  # fmt: skip
 
-    def distances(self, x, y, *, mirrored=False):
-        """(r, c) of `result`'s dtype, or of float64 where a device has no such numbers."""
-        out = self.driver.empty((len(x), len(y)), np.float32 if self.result == np.float32 else np.float64)
-        self.finish(x, y, self.products(x, y), out, mirrored=mirrored)
+    def distances(self, x, y, dtype, *, mirrored=False):
+        """(r, c) of this dtype, float32 or float64."""
+        product = self.products(x, y)
+        in_place = dtype == np.float64 and not mirrored
+        out = product if in_place else self.driver.empty((len(x), len(y)), dtype)
+        self.finish(x, y, product, out, mirrored=mirrored)
         return out
