@@ -6,12 +6,11 @@ import pytest
 import cases
 import crossmodal_fast as cmf
 from test_cuda_hardware import obstacle
-from test_cuda_metrics import OTHERS, same
+from test_cuda_metrics import EXACT, OTHERS, same
 
 pytestmark = pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
 
 RNG = np.random.default_rng(61)
-EXACT = tuple(name for name in OTHERS if name not in ("correlation", "minkowski", "jensenshannon"))
 
 
 @pytest.mark.parametrize("metric", OTHERS)
