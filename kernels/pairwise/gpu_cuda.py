@@ -12,9 +12,8 @@ import numpy as np
 
 from ..tiles.cuda import direct
 from ..tiles.cuda import driver as drivers
-from ..tiles.cuda.expansion import Expansion, where
 from ..tiles.cuda.search import fitted
-from ..tiles.cuda.tiling import over, tiling
+from ..tiles.cuda.tiling import measured, over, tiling
 
 PRODUCT_BYTES = 8  # of an entry
 COPIES = 5  # of results: of two tiles on the device, as they are and turned, and of one here
@@ -39,18 +38,14 @@ def _fill(driver, x, y, metric, out, max_bytes, room, tick):
     y = x if alone else y
     pair_bytes = PRODUCT_BYTES + COPIES * max(4, out.itemsize)
     sizes = tiling(x, y, metric, pair_bytes, max_bytes, room, alone=alone)
-    common = np.result_type(x.dtype, y.dtype)
-    if metric.form:
-        expansion = Expansion(driver, where(metric, y), x.shape[1], common, out.dtype)
-    else:
-        expansion = direct.Values(driver, metric, common)
+    measure = measured(driver, metric, x, y, out.dtype)
     copies, dtype = _Copies(driver, out), np.float32 if out.dtype == np.float32 else np.float64
 
     def visit(rows, columns, left, right):
-        tile = expansion.distances(rows, columns, dtype, mirrored=alone and left == right)
+        tile = measure.distances(rows, columns, dtype, mirrored=alone and left == right)
         copies.add(tile, left, right, turned=alone and left < right)
 
-    over(expansion, x, y, sizes, visit, tick, alone=alone)
+    over(measure, x, y, sizes, visit, tick, alone=alone)
     copies.finish()
 
 

@@ -1,19 +1,20 @@
 """`softmax` on CUDA: tiles of distances, or of ready scores, each added to its running sums on the device.
 
-Work    `tiles/cuda/expansion.py`, then `tiles/cuda/sums.py`, a tile after the other
+Work    `tiles/cuda/expansion.py` or, for metrics without products, `tiles/cuda/direct.py`; then `tiles/cuda/sums.py`
 Shapes  x (m, d), y (n, d) or None, u (m,), v (n,) -> rows (m,), columns (n,), either of them None
-Cost    2 m n d flops in float64, m n exponentials for each side; memory on the device and here at most max_bytes
+Cost    2 m n d flops in float64, or those of the metric's terms, and m n exponentials for each side; memory on the
+        device and here at most max_bytes
 Sum     of both
 """
 
 import numpy as np
 
+from ..tiles.cuda import direct
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda import sums as running
-from ..tiles.cuda.expansion import Expansion, where
 from ..tiles.cuda.memory import refuse
 from ..tiles.cuda.search import fitted
-from ..tiles.cuda.tiling import TILE_PAIRS, TILE_ROWS, over, tiling
+from ..tiles.cuda.tiling import TILE_PAIRS, TILE_ROWS, measured, over, tiling
 
 UNIT = ("cosine", "correlation")  # metrics that are 1 - score
 SUM_BYTES = 64  # of a running sum, its shift, and what finishing takes
@@ -23,7 +24,7 @@ READY_BYTES = 32  # of a ready score: read and converted on the host, as given, 
 
 
 def declines(x, y, metric, *, precision, **_):
-    if y is not None and metric.form is None:
+    if y is not None and not (metric.form or direct.covers(metric)):
         return f"it has no kernel for metric={metric.name!r} yet"
     if precision not in ("auto", "float64"):
         return f"it computes in float64, not precision={precision!r}"
@@ -63,14 +64,14 @@ def _pair_bytes(score):
 
 
 def _distances(driver, x, y, metric, add, max_bytes, room, fixed, tick):
-    dtype, pair = np.result_type(x.dtype, y.dtype), _pair_bytes(PAIR_BYTES)
+    pair = _pair_bytes(PAIR_BYTES)
     sizes = tiling(x, y, metric, pair, max_bytes, room, fixed=fixed, owner_bytes=PART_BYTES)
-    expansion = Expansion(driver, where(metric, y), x.shape[1], dtype, dtype)
+    measure = measured(driver, metric, x, y, np.result_type(x.dtype, y.dtype))
 
     def visit(rows, columns, left, right):
-        add(expansion.distances(rows, columns, np.float64), left, right)
+        add(measure.distances(rows, columns, np.float64), left, right)
 
-    over(expansion, x, y, sizes, visit, tick)
+    over(measure, x, y, sizes, visit, tick)
 
 
 def _ready(driver, x, add, max_bytes, room, fixed):

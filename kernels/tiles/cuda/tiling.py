@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .expansion import SAMPLE, row_bytes
+from . import direct
+from .expansion import SAMPLE, Expansion, row_bytes, where
 from .memory import refuse
 
 EDGE = 4096  # rows and columns of a tile that is not narrow: 1024 blocks of 128 x 128 keep 132 processors busy
@@ -66,18 +67,26 @@ def tiling(x, y, metric, pair_bytes, max_bytes, room, *, fixed=0, owner_bytes=0,
     return Tiling(even(m, rows), even(n, columns), m * each <= room // 2 and needed(there) <= room)
 
 
-def over(expansion, x, y, sizes, visit, tick=None, *, alone=False):
+def measured(driver, metric, x, y, result):
+    """What gives the distances of tiles, as accurate as this dtype: products, or values where the metric has none."""
+    dtype = np.result_type(x.dtype, y.dtype)
+    if metric.form is None:
+        return direct.Values(driver, metric, dtype)
+    return Expansion(driver, where(metric, y), x.shape[1], dtype, result)
+
+
+def over(measure, x, y, sizes, visit, tick=None, *, alone=False):
     """visit(rows, columns, left, right) for every tile, alone: for those that are not below the diagonal."""
-    held = expansion.side(x.block(0, len(x))) if sizes.held and len(x) else None
+    held = measure.side(x.block(0, len(x))) if sizes.held and len(x) else None
     for right, end in y.blocks(sizes.columns):
-        columns = held[right:end] if alone and held else expansion.side(y.block(right, end))
+        columns = held[right:end] if alone and held else measure.side(y.block(right, end))
         for left, stop in x.blocks(sizes.rows):
             if alone and left > right:
                 break
             if alone and left == right:
                 rows = columns
             else:
-                rows = held[left:stop] if held else expansion.side(x.block(left, stop))
+                rows = held[left:stop] if held else measure.side(x.block(left, stop))
             visit(rows, columns, left, right)
             del rows  # before there are others
         del columns
