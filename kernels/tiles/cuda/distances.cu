@@ -1,7 +1,8 @@
 // distances.cu - a tile of products to distances; where their bound exceeds the promise, the canonical value instead.
 //
-// Work    a block takes ROWS x COLUMNS entries, a warp a row at a time, a thread 4 of its columns. Entries to repair are
-//         gathered by ballot and computed four at a time, eight threads each, the lanes of a canonical sum
+// Work    a block takes ROWS x COLUMNS entries, a warp a row at a time, a thread 4 of its columns, whose products it reads
+//         before it writes: 1 KB a warp is under way. Entries to repair are gathered by ballot and computed four at a
+//         time, eight threads each, the lanes of a canonical sum
 // Shapes  product (rows, columns), x_md (rows, d), y_nd (columns, d), square and factor of either side as vectors.cu made
 //         them, all float64 -> out (rows, columns) OUTPUT; C order. x_md and y_nd: exact rows for L2, else the vectors.
 //         out may be product where OUTPUT is double
@@ -29,36 +30,43 @@ __device__ __forceinline__ double ended(double value, int form, int rooted) {
   return rooted ? __dsqrt_rn(value) : form == DOT ? __dadd_rn(value, 0) : value;  // no negative zero
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4)
+extern "C" __global__ void __launch_bounds__(256, 3)
 distances(const double* product, int rows, int columns, int d, int form, int rooted, int mirrored, double limit,
           const double* __restrict__ x_md, const double* __restrict__ square_x, const double* __restrict__ factor_x,
           const double* __restrict__ y_nd, const double* __restrict__ square_y, const double* __restrict__ factor_y,
           OUTPUT* out) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, warps = blockDim.x / 32;
   const int left = blockIdx.x * COLUMNS, stop = min(rows, (int)(blockIdx.y + 1) * ROWS);
+  double square[EACH], factor[EACH];
+  for (int t = 0; t < EACH; t++) {
+    const int c = min(left + 32 * t + lane, columns - 1);
+    square[t] = square_y[c], factor[t] = factor_y[c];
+  }
   for (int r = blockIdx.y * ROWS + warp; r < stop; r += warps) {
     const double own_square = square_x[r], own_factor = factor_x[r];
+    double value[EACH];
+    for (int t = 0; t < EACH; t++) {  // all of them under way before the first is written
+      const int c = left + 32 * t + lane;
+      const long long place = mirrored && r > c ? (long long)c * columns + r : (long long)r * columns + c;
+      value[t] = c < columns ? product[place] : 0;
+    }
     for (int t = 0; t < EACH; t++) {
       const int first = left + 32 * t, c = first + lane;
-      const bool inside = c < columns;
+      const double p = value[t];
       bool good = true;
-      if (inside) {
-        const double p = product[mirrored && r > c ? (long long)c * columns + r : (long long)r * columns + c];
-        const double both = form >= COSINE ? __dmul_rn(own_factor, factor_y[c]) : __dadd_rn(own_factor, factor_y[c]);
-        double value = p;
-        if (form == L2) {
-          value = __dsub_rn(__dadd_rn(own_square, square_y[c]), 2 * p);
-          good = value > limit * both * both;
-        } else if (form == DOT) {
-          good = both == both;
-        } else {
-          value = __dsub_rn(1, __dmul_rn(p, both));
-          good = value >= limit;
-          value = value > 2 ? 2 : value;
-        }
-        if (good) put(&out[(long long)r * columns + c], ended(value, form, rooted));
+      if (form == L2) {
+        const double both = __dadd_rn(own_factor, factor[t]);
+        value[t] = __dsub_rn(__dadd_rn(own_square, square[t]), 2 * p);
+        good = value[t] > limit * both * both;
+      } else if (form == DOT) {
+        good = own_factor == own_factor && factor[t] == factor[t];
+      } else {
+        value[t] = __dsub_rn(1, __dmul_rn(p, __dmul_rn(own_factor, factor[t])));
+        good = value[t] >= limit;
+        value[t] = value[t] > 2 ? 2 : value[t];
       }
-      for (unsigned votes = __ballot_sync(WARP, !good); votes;) {
+      if (good && c < columns) put(&out[(long long)r * columns + c], ended(value[t], form, rooted));
+      for (unsigned votes = __ballot_sync(WARP, !good && c < columns); votes;) {
         unsigned mine = votes;
         for (int group = lane / LANES; group > 0; group--) mine &= mine - 1;
         for (int group = 0; group < 32 / LANES; group++) votes &= votes - 1;
