@@ -54,11 +54,11 @@ def test_distances_of_staged_copies():
 SUMMED = [name for name in cases.SOME_QUERIES if not name.startswith(("huge", "mixed-scales", "integers-int64"))]
 
 
-@pytest.mark.parametrize("metric", cases.GEMM_FAMILY)
+@pytest.mark.parametrize("metric", [*cases.GEMM_FAMILY, "cityblock", "braycurtis", "hellinger"])
 def test_log_sums_of_hard_rows(metric):
     rng = np.random.default_rng(5)
     for name in SUMMED:
-        x, y = cases.arrays(name)
+        x, y = cases.arrays(name, metric)
         u, v = 30 * rng.standard_normal(len(x)), 30 * rng.standard_normal(len(y))
         answer = cmf.logsumexp(x, y, metric, beta=3.0, bias=(u, v), axis="both", backend="cuda")
         with naming(name):
