@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._arrays import numpy_dtype, taken, written
+from ._arrays import numpy_dtype, on_device, taken, written
 from .kernels.tiles import metrics
 from .kernels.tiles.finite import first_unfinite
 
@@ -23,7 +23,7 @@ WIDENED = "bool, integer, float16, bfloat16, float32 or float64"
 
 def matrix(name: str, value: Any) -> Any:
     """(..., rows, features) numbers: an array, or a two-dimensional store read in slices (memmap, HDF5, zarr)."""
-    value = taken(name, value)
+    value = on_device(value) or taken(name, value)
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be an array without masked entries, got a masked array; fill it first")
     if not (

@@ -199,8 +199,21 @@ def held_as(rows):
     return given if given.name in NARROW and given.isnative else rows.dtype
 
 
+def lying(rows):
+    """The array on the device that `Rows` stand for, None where they are on the host."""
+    return getattr(rows.store, "on_device", None)
+
+
 def uploaded(driver, rows, start, stop, target=None, after=None):
-    """Host `Rows` start to stop, unchecked, on the device; `target` may be filled once the mark `after` has passed."""
+    """`Rows` start to stop, unchecked, on the device; `target` may be filled once the mark `after` has passed.
+
+    Rows that lie there already are not copied unless they are wanted in the target, or of another dtype.
+    """
+    if (there := lying(rows)) is not None:
+        given = driver.xp.ascontiguousarray(there[start:stop].astype(held_as(rows), copy=False))
+        if target is not None:
+            target[: stop - start] = given
+        return given if target is None else target[: stop - start]
     dtype, read = held_as(rows), rows.unchecked if held_as(rows) == rows.dtype else rows.given
     made = driver.empty((stop - start, rows.shape[1]), dtype) if target is None else target[: stop - start]
     step = max(1, READ_BYTES // (dtype.itemsize * rows.shape[1]))

@@ -13,6 +13,7 @@ import numpy as np
 from . import direct
 from .expansion import SAMPLE, Expansion, row_bytes, where
 from .memory import refuse
+from .resident import lying
 
 EDGE = 4096  # rows and columns of a tile that is not narrow: 1024 blocks of 128 x 128 keep 132 processors busy
 TILE_PAIRS = EDGE * EDGE  # 128 MB of products; a launch takes 10 us, such a product of 768 features 0.5 ms
@@ -75,18 +76,29 @@ def measured(driver, metric, x, y, result):
     return Expansion(driver, where(metric, y), x.shape[1], dtype, result)
 
 
+def read(driver, rows, start, stop):
+    """A block of `Rows`, checked: from the host, or where it lies on the device."""
+    there = lying(rows)
+    if there is None:
+        return rows.block(start, stop)
+    part = there[start:stop].astype(rows.dtype, copy=False)
+    if rows.check_finite and not bool(driver.xp.isfinite(part).all()):
+        rows.block(start, stop)  # says which
+    return part
+
+
 def over(measure, x, y, sizes, visit, tick=None, *, alone=False):
     """visit(rows, columns, left, right) for every tile, alone: for those that are not below the diagonal."""
-    held = measure.side(x.block(0, len(x))) if sizes.held and len(x) else None
+    held = measure.side(read(measure.driver, x, 0, len(x))) if sizes.held and len(x) else None
     for right, end in y.blocks(sizes.columns):
-        columns = held[right:end] if alone and held else measure.side(y.block(right, end))
+        columns = held[right:end] if alone and held else measure.side(read(measure.driver, y, right, end))
         for left, stop in x.blocks(sizes.rows):
             if alone and left > right:
                 break
             if alone and left == right:
                 rows = columns
             else:
-                rows = held[left:stop] if held else measure.side(x.block(left, stop))
+                rows = held[left:stop] if held else measure.side(read(measure.driver, x, left, stop))
             visit(rows, columns, left, right)
             del rows  # before there are others
         del columns
