@@ -11,6 +11,7 @@ from ._search import LogSums, SearchStats, TopK, Within
 from ._warmup import warmup
 
 if TYPE_CHECKING:
+    from . import compat as compat
     from . import encoders, evaluate, fitting, fusion, matching, preprocess, report
     from . import files as files
     from .diagnosis import Diagnosis, diagnose
@@ -62,6 +63,7 @@ __all__ = [
 
 # Imported when first named: with them the import took 0.35 s of a core (beside other work), without 0.12.
 TOOLKIT = {
+    "compat": (),
     "diagnosis": ("Diagnosis", "diagnose"),
     "encoders": (),
     "evaluate": (),
