@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import faiss as faiss
+    from . import scipy as scipy
+    from . import sklearn as sklearn
 
-PEERS = ("faiss",)
+PEERS = ("faiss", "scipy", "sklearn")
 
 __all__ = ["PEERS"]
 

@@ -1,0 +1,215 @@
+"""Distances of `sklearn.metrics.pairwise`: exact, near neighbours far from the origin included.
+
+    from crossmodal_fast.compat.sklearn import pairwise_distances_argmin_min
+
+Left to scikit-learn: functions as metrics, precomputed distances, haversine, nan_euclidean, metrics of booleans,
+seuclidean, mahalanobis, weights, and `ensure_all_finite` other than True. Equal distances go by the lowest index.
+`n_jobs` is accepted; threads are those of `crossmodal_fast.config_context`, and so is the memory beside results.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .. import _operations, _validate
+from .._arguments import brief, number
+from ._peer import peers_own
+from .scipy import without_value
+
+MODULE = "sklearn.metrics.pairwise"
+NORMS = ("squared", "X_norm_squared", "Y_norm_squared")
+METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "euclidean": ("euclidean", NORMS),
+    "l2": ("euclidean", NORMS),
+    "l1": ("cityblock", ()),
+    "manhattan": ("cityblock", ()),
+    "minkowski": ("minkowski", ("p",)),
+    **{
+        name: (name, ())
+        for name in (
+            "braycurtis", "canberra", "chebyshev", "cityblock", "correlation", "cosine", "hamming", "sqeuclidean",
+        )
+    },
+}  # fmt: skip
+"""Computed here: name there -> name here, and the keywords taken."""
+
+NARROW = ("euclidean", "l2", "cosine")  # float32 for float32; SciPy's, which the others are there, are float64
+WORKING_MEMORY = 1024.0  # MiB, scikit-learn's default
+
+
+def pairwise_distances(
+    X: Any,
+    Y: Any = None,
+    metric: Any = "euclidean",
+    *,
+    n_jobs: Any = None,
+    ensure_all_finite: Any = True,
+    **kwds: Any,
+) -> Any:
+    """`sklearn.metrics.pairwise_distances`: (m, n) between X (m, d) and Y (n, d), or (m, m) within X.
+
+    float32 for euclidean and cosine of two float32 arrays, else float64. NaN and infinity are a ValueError. Accuracy,
+    cost and errors as in `crossmodal_fast.pairwise_distances`.
+
+    >>> pairwise_distances([[0, 0], [3, 4]], metric="l1")
+    array([[0., 7.],
+           [7., 0.]])
+    """
+    found = _own(metric, kwds)
+    if found is None or ensure_all_finite is not True:
+        there = _theirs("pairwise_distances", metric)
+        return there(X, Y, metric, n_jobs=n_jobs, ensure_all_finite=ensure_all_finite, **kwds)
+    name, keywords = found
+    x, y = _sides(X, Y)
+    distances = _operations.pairwise_distances(
+        x, y, name, metric_kwargs=keywords, dtype=_dtype(metric, x, y), check_finite=True
+    )
+    if name == "cosine" and y is None:
+        np.fill_diagonal(distances, 0)  # of rows of zeros as well
+    return without_value(distances, x, x if y is None else y, name) if name == "correlation" else distances
+
+
+def euclidean_distances(
+    X: Any, Y: Any = None, *, Y_norm_squared: Any = None, squared: bool = False, X_norm_squared: Any = None
+) -> Any:
+    """`sklearn.metrics.pairwise.euclidean_distances`: (m, n), squared if asked. The norms are not needed."""
+    return pairwise_distances(X, Y, squared=squared)
+
+
+def manhattan_distances(X: Any, Y: Any = None) -> Any:
+    """`sklearn.metrics.pairwise.manhattan_distances`: (m, n) float64."""
+    return pairwise_distances(X, Y, "manhattan")
+
+
+def cosine_distances(X: Any, Y: Any = None) -> Any:
+    """`sklearn.metrics.pairwise.cosine_distances`: (m, n), 1 for rows of zeros."""
+    return pairwise_distances(X, Y, "cosine")
+
+
+def cosine_similarity(X: Any, Y: Any = None, dense_output: bool = True) -> Any:
+    """`sklearn.metrics.pairwise.cosine_similarity`: (m, n), 0 for rows of zeros. Sparse results are scikit-learn's."""
+    if not dense_output:
+        return peers_own(MODULE, "cosine_similarity", "dense_output=False")(X, Y, dense_output=False)
+    x, y = _sides(X, Y)
+    distances = _operations.pairwise_distances(x, y, "cosine", dtype=_dtype("cosine", x, y), check_finite=True)
+    return np.subtract(1, distances, out=distances)
+
+
+def pairwise_distances_argmin_min(
+    X: Any, Y: Any, *, axis: int = 1, metric: Any = "euclidean", metric_kwargs: dict[str, Any] | None = None
+) -> Any:
+    """`sklearn.metrics.pairwise_distances_argmin_min`: for each row of X (m, d) the nearest row of Y (n, d).
+
+    Returns (indices (m,) int64, distances (m,)), float64 but for cosine of float32; with axis=0 for the rows of Y. Cost
+    and errors of `crossmodal_fast.topk`: the distances of all pairs are not stored.
+
+    >>> pairwise_distances_argmin_min([[0, 0], [3, 3]], [[3, 4], [0, 1]])
+    (array([1, 0]), array([1., 1.]))
+    """
+    found = _own(metric, metric_kwargs or {})
+    if found is None or metric == "braycurtis":  # over |x| + |y| in this function there, over |x + y| in the others
+        there = _theirs("pairwise_distances_argmin_min", metric)
+        return there(X, Y, axis=axis, metric=metric, metric_kwargs=metric_kwargs)
+    if axis not in (0, 1):
+        raise ValueError(f"axis must be 0 or 1, got {brief(axis)}")
+    name, keywords = found
+    x, y = _sides(*((X, Y) if axis else (Y, X)))
+    y = x if y is None else y
+    dtype = _dtype(metric, x, y) if metric == "cosine" else np.float64
+    nearest = _operations.topk(x, y, 1, name, metric_kwargs=keywords, dtype=dtype, check_finite=True)
+    return nearest.indices[:, 0], nearest.distances[:, 0]
+
+
+def pairwise_distances_argmin(
+    X: Any, Y: Any, *, axis: int = 1, metric: Any = "euclidean", metric_kwargs: dict[str, Any] | None = None
+) -> Any:
+    """`sklearn.metrics.pairwise_distances_argmin`: the indices (m,) of `pairwise_distances_argmin_min`."""
+    return pairwise_distances_argmin_min(X, Y, axis=axis, metric=metric, metric_kwargs=metric_kwargs)[0]
+
+
+def pairwise_distances_chunked(
+    X: Any,
+    Y: Any = None,
+    *,
+    reduce_func: Callable[[Any, int], Any] | None = None,
+    metric: Any = "euclidean",
+    n_jobs: Any = None,
+    working_memory: float | None = None,
+    **kwds: Any,
+) -> Iterator[Any]:
+    """`sklearn.metrics.pairwise_distances_chunked`: the distances (rows, n) of consecutive rows of X (m, d), reduced.
+
+    As many rows at a time as fit into `working_memory` MiB as float64, at least one; None: what scikit-learn is
+    configured to, 1024 where it is not loaded. `reduce_func(distances, start)` returns None, or sequences of as many
+    items as rows, alone or in a tuple.
+
+    >>> [part.shape for part in pairwise_distances_chunked(np.eye(3), working_memory=6 * 8 / 2**20)]
+    [(2, 3), (1, 3)]
+    """
+    if _own(metric, kwds) is None:
+        there = _theirs("pairwise_distances_chunked", metric)
+        more = {"reduce_func": reduce_func, "n_jobs": n_jobs, "working_memory": working_memory}
+        yield from there(X, Y, metric=metric, **more, **kwds)
+        return
+    x, y = _sides(X, Y)
+    step = _chunk_rows(working_memory, x.shape[0] if y is None else y.shape[0])
+    for start in range(0, x.shape[0], step):
+        part = x[start : start + step]
+        whole = len(part) == x.shape[0]
+        distances = pairwise_distances(part, y if whole or y is not None else x, metric, **kwds)
+        if reduce_func is None:
+            yield distances
+        else:
+            yield _checked(reduce_func(distances, start), len(part))
+
+
+def _own(metric: Any, keywords: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Our name and keywords for a metric; None where it is left to scikit-learn."""
+    name, taken = METRICS.get(metric, ("", ())) if isinstance(metric, str) else ("", ())
+    if not name or not set(keywords) <= set(taken):
+        return None
+    if name == "euclidean":
+        return "sqeuclidean" if keywords.get("squared") else name, {}
+    return name, keywords
+
+
+def _theirs(function: str, metric: Any) -> Any:
+    return peers_own(MODULE, function, f"metric={brief(metric)} with these arguments")
+
+
+def _sides(X: Any, Y: Any) -> tuple[Any, Any]:
+    return _validate.flat("X", X), None if Y is None or Y is X else _validate.flat("Y", Y)
+
+
+def _dtype(metric: str, x: Any, y: Any) -> Any:
+    narrow = metric in NARROW and x.dtype == np.float32 and (y is None or y.dtype == np.float32)
+    return np.float32 if narrow else np.float64
+
+
+def _chunk_rows(working_memory: float | None, columns: int) -> int:
+    if working_memory is None:
+        there = sys.modules.get("sklearn")
+        working_memory = there.get_config()["working_memory"] if there else WORKING_MEMORY
+    memory = number("working_memory", working_memory)
+    rows = int(memory * 2**20 // (8 * columns))
+    if rows < 1:
+        needed = 8 * columns / 2**20
+        warnings.warn(
+            f"Could not adhere to working_memory config. Currently {memory:.0f}MiB, {np.ceil(needed):.0f}MiB required.",
+            stacklevel=3,
+        )
+    return max(1, rows)
+
+
+def _checked(reduced: Any, rows: int) -> Any:
+    parts = reduced if isinstance(reduced, tuple) else () if reduced is None else (reduced,)
+    for part in parts:
+        if isinstance(part, tuple) or not hasattr(part, "__iter__"):
+            raise TypeError(f"reduce_func must return sequences of {rows} items, one a row, got {brief(part)}")
+        count = part.shape[0] if hasattr(part, "shape") else len(part)
+        if count != rows:
+            raise ValueError(f"reduce_func must return sequences of {rows} items, one a row, got {count}")
+    return reduced
