@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import faiss as faiss
     from . import scipy as scipy
+    from . import sentence_transformers as sentence_transformers
     from . import sklearn as sklearn
 
-PEERS = ("faiss", "scipy", "sklearn")
+PEERS = ("faiss", "scipy", "sentence_transformers", "sklearn")
 
 __all__ = ["PEERS"]
 
