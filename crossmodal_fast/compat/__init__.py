@@ -13,6 +13,8 @@ those of `crossmodal_fast.config_context`.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._patch import patch
+
 if TYPE_CHECKING:
     from . import faiss as faiss
     from . import scipy as scipy
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 PEERS = ("faiss", "scipy", "sentence_transformers", "sklearn")
 
-__all__ = ["PEERS"]
+__all__ = ["PEERS", "patch"]
 
 if not TYPE_CHECKING:
 

@@ -19,5 +19,9 @@ def peers_own(module: str, attribute: str, what: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != root:
             raise  # the peer is there, and something that it needs is not
-        package = PACKAGES.get(root, root)
-        raise ModuleNotFoundError(f"{what} is left to {package}, which is not installed", name=root) from error
+        raise ModuleNotFoundError(f"{what} is left to {package_of(root)}, which is not installed", name=root) from error
+
+
+def package_of(root: str) -> str:
+    """What is installed for a module to be there."""
+    return PACKAGES.get(root, root)
