@@ -6,7 +6,7 @@ installed, else refused in one sentence. No peer is imported before that. Memory
 those of `crossmodal_fast.config_context`.
 
     from crossmodal_fast.compat import faiss       # in place of import faiss
-    with crossmodal_fast.compat.patch("sklearn"):  # or inside code that cannot be changed
+    with crossmodal_fast.compat.patch("sklearn", "torch"):  # or inside code that cannot be changed
         ...
 """
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from . import scipy as scipy
     from . import sentence_transformers as sentence_transformers
     from . import sklearn as sklearn
+    from . import torch as torch
 
-PEERS = ("faiss", "scipy", "sentence_transformers", "sklearn")
+PEERS = ("faiss", "scipy", "sentence_transformers", "sklearn", "torch")
 
 __all__ = ["PEERS", "patch"]
 

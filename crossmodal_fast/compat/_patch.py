@@ -33,6 +33,7 @@ TABLE: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
             (*SKLEARN, "euclidean_distances", "manhattan_distances", "cosine_distances", "cosine_similarity"),
         ),
     ),
+    "torch": (("torch", ("cdist",)), ("torch.functional", ("cdist",))),
 }
 """Peer -> modules and their attributes that `patch` swaps, for those of the same name in `compat`."""
 
@@ -46,7 +47,7 @@ def patch(peer: str) -> Iterator[tuple[str, ...]]:
 
     Parameters
     ----------
-    peer : "faiss", "scipy", "sentence_transformers" or "sklearn", which must be installed
+    peer : "faiss", "scipy", "sentence_transformers", "sklearn" or "torch", which must be installed
 
     Returns
     -------
