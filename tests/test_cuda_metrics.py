@@ -128,6 +128,11 @@ def test_rows_that_are_refused(metric, emulated):  # noqa: F811
     if metric in cases.NON_NEGATIVE:
         with pytest.raises(ValueError, match=f"rows must be non-negative for metric='{metric}', got -0.5"):
             cmf.topk(x, y, 2, metric, backend="cuda")
+        gallery = cmf.Gallery(y[:10], metric)
+        gallery.topk(x, 2, backend="cuda")
+        with pytest.raises(ValueError, match=f"rows must be non-negative for metric='{metric}', got -0.5"):
+            gallery.add(y[10:])
+        assert len(gallery.topk(x, 10, backend="cuda")[1]) == len(x)  # of the rows before
 
 
 @pytest.mark.parametrize("metric", every("chebyshev"))

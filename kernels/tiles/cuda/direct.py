@@ -104,13 +104,13 @@ class Compared:
     def extended(self, rows, start):
         """With the rows from `start` on behind those already here."""
         new = on_device(self.driver, uploaded(self.driver, rows, start, len(rows)), self.metric)
+        refused(self.metric, rows, start, len(rows), self.driver.host(new.said))
         if new.rows.dtype != self.rows.dtype:
             return on_device(self.driver, uploaded(self.driver, rows, 0, len(rows)), self.metric)
         xp = self.driver.xp
         stat = None if self.stat is None else xp.concatenate([self.stat, new.stat])
-        said = xp.minimum(self.said, new.said + start)
         both = xp.concatenate([self.rows, new.rows])
-        return replace(self, rows=both, stat=stat, said=said, step=step_for(len(both)), spare=Spare())
+        return replace(self, rows=both, stat=stat, step=step_for(len(both)), spare=Spare())
 
     def kept(self, rows, kept):
         """Without the rows where `kept` (n,) is False."""
