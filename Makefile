@@ -5,11 +5,12 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+CUDA ?= cuda13
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all check format bench bench-full clean
+.PHONY: help demo test test-all check format bench bench-full gpu clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +42,11 @@ format: $(VENV)/installed-test  ## let ruff mend what it can
 bench: $(VENV)/installed-bench  ## time the operations against their peers, half an hour (installs FAISS, torch and more)
 	$(BIN)/python -m pytest benchmarks/bench.py
 	$(BIN)/python benchmarks/report.py
+
+gpu: $(VENV)/installed-test $(VENV)/installed-$(CUDA)  ## on a machine with an NVIDIA GPU: its tests, then its timings (CUDA=cuda12 for an older driver)
+	$(BIN)/python -m pytest -n auto tests/test_cuda_hardware.py tests/test_cuda_hardware_direct.py tests/test_cuda_hardware_matrices.py
+	$(BIN)/python benchmarks/gpu.py
+	$(BIN)/python benchmarks/gpu_matrices.py
 
 bench-full: $(VENV)/installed-bench  ## the cross product of all sizes, many hours
 	$(BIN)/python -m pytest benchmarks/bench.py --full

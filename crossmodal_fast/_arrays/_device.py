@@ -28,9 +28,11 @@ class OnDevice:
 
 def on_device(value: Any) -> Any:
     """`OnDevice` of a CUDA array (n, d), without a copy; None for what is none, or what CuPy does not take over."""
-    if not hasattr(value, "__dlpack_device__") or isinstance(value, np.ndarray) or len(getattr(value, "shape", ())) != 2:
+    if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
         return None
-    if getattr(value, "requires_grad", False) or value.__dlpack_device__()[0] != CUDA:
+    if len(getattr(value, "shape", ())) != 2 or value.__dlpack_device__()[0] != CUDA:
+        return None
+    if getattr(value, "requires_grad", False):
         return None
     if "cupy" not in sys.modules and importlib.util.find_spec("cupy") is None:
         return None
