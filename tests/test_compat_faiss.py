@@ -7,7 +7,7 @@ import pytest
 
 from crossmodal_fast.compat import faiss as ours
 from crossmodal_fast.files import FileError
-from peers import parameters, peer_or_none, with_peer
+from imported_peers import parameters, peer_or_none, with_peer
 
 LARGEST = np.finfo(np.float32).max
 RANDOM = np.random.default_rng(11)

@@ -14,7 +14,7 @@ import crossmodal_fast as cmf
 from crossmodal_fast.compat import PEERS, _patch, patch
 from crossmodal_fast.compat import scipy as our_scipy
 from crossmodal_fast.compat import sklearn as our_sklearn
-from peers import peer_or_none
+from imported_peers import peer_or_none
 
 X = np.random.default_rng(15).standard_normal((6, 3))
 CDIST = scipy.spatial.distance.cdist

@@ -6,7 +6,7 @@ from scipy.spatial import distance as theirs
 
 from crossmodal_fast import config_context
 from crossmodal_fast.compat import scipy as ours
-from peers import parameters
+from imported_peers import parameters
 
 RANDOM = np.random.default_rng(12)
 X, Y = RANDOM.standard_normal((9, 6)), RANDOM.standard_normal((7, 6))

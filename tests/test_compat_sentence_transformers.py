@@ -7,7 +7,7 @@ import pytest
 
 from crossmodal_fast import config_context
 from crossmodal_fast.compat import sentence_transformers as ours
-from peers import parameters, peer_or_none
+from imported_peers import parameters, peer_or_none
 
 PEER = peer_or_none("sentence_transformers")
 needs_peer = pytest.mark.skipif(PEER is None, reason="sentence_transformers is not installed")

@@ -8,7 +8,7 @@ from sklearn.metrics import pairwise as theirs
 
 from crossmodal_fast import config_context
 from crossmodal_fast.compat import sklearn as ours
-from peers import parameters
+from imported_peers import parameters
 
 RANDOM = np.random.default_rng(13)
 X, Y = RANDOM.standard_normal((9, 5)), RANDOM.standard_normal((12, 5))

@@ -6,7 +6,7 @@ import pytest
 from crossmodal_fast import config_context
 from crossmodal_fast.compat import patch
 from crossmodal_fast.compat import torch as ours
-from peers import parameters, peer_or_none
+from imported_peers import parameters, peer_or_none
 
 torch = peer_or_none("torch")
 needs_torch = pytest.mark.skipif(torch is None, reason="torch is not installed")
