@@ -202,10 +202,9 @@ def both_neighbours(k: Any, columns: int, rows: int) -> tuple[int, int]:
 def output_dtype(dtype: Any, *inputs: Any) -> np.dtype[Any]:
     """`dtype`, or float32 where that holds every input, else float64."""
     if dtype is None:
-        from .kernels.tiles.rows import EXACT_IN_FLOAT32
+        from .kernels.tiles.rows import holding
 
-        narrow = all(np.dtype(value.dtype).name in EXACT_IN_FLOAT32 for value in inputs)
-        return np.dtype(np.float32 if narrow else np.float64)
+        return np.dtype(np.result_type(*(holding(value.dtype) for value in inputs)))
     try:
         found: np.dtype[Any] = np.dtype(numpy_dtype(dtype))
     except TypeError:

@@ -183,7 +183,7 @@ def test_vectors_are_canonical(metric, dtype, run):
     square, factor = np.zeros(m), np.zeros(m)
     run("vectors", -(-m * 8 // 64), [
         rows, np.int32(m), np.int32(d), np.int32(expansion.FORM[metric]), centre, vector, exact, square, factor,
-    ], block=64, INPUT=expansion.INPUT[rows.dtype.name])  # fmt: skip
+    ], block=64, INPUT=expansion.INPUT[rows.dtype])  # fmt: skip
     wanted = metrics.metric(metric, d).rows(given) - (0.0 if centre is None else centre)
     with np.errstate(over="ignore", under="ignore"):
         total = metrics.row_sum(wanted * wanted)

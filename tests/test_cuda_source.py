@@ -22,8 +22,8 @@ REGISTERS = {  # at most, on any architecture: 64 leave room for 1024 threads a 
     "goal.cu": 40,
     "mapping.cu": 112,  # of float64 on sm_100a; of float32 80, for three blocks a processor
     "merge.cu": 64,  # 54 on sm_75, at most 40 elsewhere
-    "order.cu": 40,
-    "prepare.cu": 48,
+    "order.cu": 48,
+    "prepare.cu": 52,
     "rerank.cu": 64,
     "row_sums.cu": 64,
     "settle.cu": 48,

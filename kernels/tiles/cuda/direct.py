@@ -83,7 +83,7 @@ class Compared:
     @property
     def kind(self):
         """The rows in device code."""
-        return INPUT[self.rows.dtype.name]
+        return INPUT[self.rows.dtype]
 
     @cached_property
     def turn(self):
@@ -203,7 +203,7 @@ def keys(x, y, out, first=0, width=None, bias=None):
 
 def values(x, y, out):
     """Fill out (m, n or more), float32 or float64, with what `metrics.returned` gives, by rows."""
-    _fill(x.metric.name, x, y.straight(), out, (0, len(y)), None, None, KEY=0, OUT=INPUT[out.dtype.name])
+    _fill(x.metric.name, x, y.straight(), out, (0, len(y)), None, None, KEY=0, OUT=INPUT[out.dtype])
 
 
 class Values:

@@ -17,12 +17,12 @@ import numpy as np
 
 from ..encode import Space, space
 from ..rectangle import SHARE
+from .derived import INPUT
 
 BLOCK, LANES = 256, 8  # threads; threads of a row in vectors.cu
 ROWS, COLUMNS = 64, 128  # of a block of distances.cu
 PIECE = 128  # features a product for float64 results: 16 flops a byte of the tile, which is read and written again
 FORM = {"euclidean": 0, "sqeuclidean": 0, "dot": 1, "cosine": 2, "correlation": 3}  # of forms.cuh
-INPUT = {"float32": "float", "float64": "double"}
 UNIT = 2.0**-53
 SAMPLE = 32  # rows of y that decide about the centre: a median of 256 rows takes 3 ms at d = 768, a large tile 1 ms
 
@@ -79,7 +79,7 @@ class Expansion:
         vector, square, factor = driver.empty((m, d)), driver.empty(m), driver.empty(m)
         exact = None if self.centre is None else driver.empty((m, d))
         arguments = [rows, np.int32(m), np.int32(d), self.form, self.centre, vector, exact, square, factor]
-        driver.launch("vectors", -(-m * LANES // BLOCK), BLOCK, arguments, INPUT=INPUT[self.dtype.name])
+        driver.launch("vectors", -(-m * LANES // BLOCK), BLOCK, arguments, INPUT=INPUT[self.dtype])
         return Side(vector, vector if exact is None else exact, square, factor)
 
     def products(self, x, y):
@@ -96,7 +96,7 @@ class Expansion:
         self.driver.launch("distances", (-(-columns // COLUMNS), -(-rows // ROWS)), BLOCK, [
             product, *map(np.int32, (rows, columns, self.d)), self.form, *map(np.int32, (self.metric.rooted, mirrored)),
             self.limit, x.exact, x.square, x.factor, y.exact, y.square, y.factor, out,
-        ], OUTPUT=INPUT[out.dtype.name])  # fmt: skip
+        ], OUTPUT=INPUT[out.dtype])  # fmt: skip
 
     def distances(self, x, y, dtype, *, mirrored=False):
         """(r, c) of this dtype, float32 or float64."""

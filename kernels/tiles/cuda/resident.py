@@ -10,11 +10,12 @@ Sum     square: canonical
 
 import math
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
+from ..rows import holding
 from . import bounds
 from .derived import BLOCK, INPUT, LANES, derived
 from .workspace import Spare
@@ -129,7 +130,7 @@ class Resident:
     @property
     def kind(self):
         """The rows in device code."""
-        return INPUT[self.rows.dtype.name]
+        return INPUT[self.rows.dtype]
 
     def form(self, biased):
         """METRIC of rerank.cu for these rows."""
@@ -187,16 +188,21 @@ def _measured(driver, rows, metric, centre=None, step=None, make=None):
     driver.launch("prepare", -(-n * LANES // BLOCK), BLOCK, [
         rows, np.int32(n), np.int32(d), centre, np.uint32(made.turn), code, exponent, *norms, square, said[:1],
         said[1:],
-    ], INPUT=INPUT[rows.dtype.name])  # fmt: skip
+    ], INPUT=INPUT[rows.dtype])  # fmt: skip
     return made
 
 
 def held_as(rows):
     """The dtype of `Rows` on a device: 16-bit floats, int8, uint8 and bool as they are, bfloat16 as its bits."""
-    given = np.dtype(rows.store.dtype)
+    return _held_as(rows.store.dtype)
+
+
+@cache
+def _held_as(dtype):
+    given = np.dtype(dtype)
     if given.name == "bfloat16":
         return np.dtype(np.uint16)
-    return given if given.name in NARROW and given.isnative else rows.dtype
+    return given if given.name in NARROW and given.isnative else holding(given)
 
 
 def lying(rows):

@@ -20,10 +20,11 @@ class Workspace:
         }  # fmt: skip
         self.layout, size = {}, 0
         for name, (shape, dtype) in parts.items():
-            self.layout[name] = size, shape, np.dtype(dtype)
-            size += -(-int(np.prod(shape)) * np.dtype(dtype).itemsize // ALIGNED) * ALIGNED
+            nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            self.layout[name] = size, shape, np.dtype(dtype), nbytes
+            size += -(-nbytes // ALIGNED) * ALIGNED
         self.block = driver.empty(size, np.uint8)
-        self.returned = {name: driver.view(self.block, *at) for name, at in self.layout.items()}
+        self.returned = {name: driver.view(self.block, *at[:3]) for name, at in self.layout.items()}
 
     def __call__(self, name, shape, dtype):
         if name in self.returned:
@@ -39,8 +40,8 @@ class Workspace:
         """Name -> array on the host. Waits for the device."""
         block = self.driver.host(self.block)
         return {
-            name: block[at : at + int(np.prod(shape)) * dtype.itemsize].view(dtype).reshape(shape)
-            for name, (at, shape, dtype) in self.layout.items()
+            name: block[at : at + nbytes].view(dtype).reshape(shape)
+            for name, (at, shape, dtype, nbytes) in self.layout.items()
         }
 
 
