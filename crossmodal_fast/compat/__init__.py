@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 from ._patch import patch
 
 if TYPE_CHECKING:
+    from . import cuvs as cuvs
     from . import faiss as faiss
+    from . import mteb as mteb
     from . import scipy as scipy
     from . import sentence_transformers as sentence_transformers
     from . import sklearn as sklearn
     from . import torch as torch
 
-PEERS = ("faiss", "scipy", "sentence_transformers", "sklearn", "torch")
+PEERS = ("cuvs", "faiss", "mteb", "scipy", "sentence_transformers", "sklearn", "torch")
 
 __all__ = ["PEERS", "patch"]
 

@@ -10,6 +10,7 @@ from ... import _validate
 from ..._arguments import number, whole
 from ..._arrays import given_back
 from ..._gallery import Gallery
+from .._out import into
 from ._metrics import METRIC_INNER_PRODUCT, METRIC_L2, METRIC_Lp, best_of, metric_of
 from ._selectors import IDSelectorBatch, mask_of, members
 
@@ -146,7 +147,7 @@ class IndexFlat:
 
     def reconstruct(self, key: int, x: Any = None) -> Any:
         """Row (d,) of an id."""
-        return _into("x", x, self.reconstruct_batch([key])[0])
+        return into("x", x, self.reconstruct_batch([key])[0])
 
     def reconstruct_n(self, n0: int = 0, ni: int = -1, x: Any = None) -> Any:
         """Rows (ni, d) from id n0 on, all of them with ni = -1."""
@@ -159,7 +160,7 @@ class IndexFlat:
         outside = ids[(ids < 0) | (ids >= len(rows))]
         if len(outside):
             raise ValueError(f"key must be in 0..{len(rows) - 1} (ntotal = {len(rows)}), got {outside[0]}")
-        return _into("x", x, rows[ids])
+        return into("x", x, rows[ids])
 
     def _hold(self, rows: Array) -> None:
         with self._lock:
@@ -197,14 +198,4 @@ class IndexFlatIP(IndexFlat):
 
 def _written(like: Any, found: tuple[Array, ...], wanted: tuple[tuple[str, Any], ...]) -> Any:
     given = given_back(like, found)
-    return tuple(_into(name, out, one) for (name, out), one in zip(wanted, given, strict=True))
-
-
-def _into(name: str, out: Any, found: Any) -> Any:
-    """`found`, or `out` with it inside."""
-    if out is None:
-        return found
-    if tuple(out.shape) != tuple(found.shape):
-        raise ValueError(f"{name} must have shape {tuple(found.shape)}, got {tuple(out.shape)}")
-    out[...] = found
-    return out
+    return tuple(into(name, out, one) for (name, out), one in zip(wanted, given, strict=True))
