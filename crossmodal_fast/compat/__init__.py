@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from . import cuvs as cuvs
     from . import faiss as faiss
     from . import mteb as mteb
+    from . import ot as ot
     from . import scipy as scipy
     from . import sentence_transformers as sentence_transformers
     from . import sklearn as sklearn
     from . import torch as torch
 
-PEERS = ("cuvs", "faiss", "mteb", "scipy", "sentence_transformers", "sklearn", "torch")
+PEERS = ("cuvs", "faiss", "mteb", "ot", "scipy", "sentence_transformers", "sklearn", "torch")
 
 __all__ = ["PEERS", "patch"]
 

@@ -19,6 +19,7 @@ TABLE: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
             ("IndexFlat", "IndexFlatIP", "IndexFlatL2", "knn", "pairwise_distances", "read_index", "write_index"),
         ),
     ),
+    "ot": (("ot", ("sinkhorn",)), ("ot.bregman", ("sinkhorn",))),
     "scipy": (("scipy.spatial.distance", ("cdist", "pdist")),),
     "sentence_transformers": (
         (
@@ -47,7 +48,7 @@ def patch(peer: str) -> Iterator[tuple[str, ...]]:
 
     Parameters
     ----------
-    peer : "faiss", "scipy", "sentence_transformers", "sklearn" or "torch", which must be installed
+    peer : "faiss", "ot", "scipy", "sentence_transformers", "sklearn" or "torch", which must be installed
 
     Returns
     -------
