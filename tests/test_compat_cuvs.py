@@ -98,6 +98,12 @@ REFUSED = [
         ValueError,
         "index must be built before it is searched, got one that is not",
     ),
+    (lambda: cuvs.search(3, QUERIES, 1), TypeError, "index must be what build or load made, got 3"),
+    (
+        lambda: cuvs.search(cuvs.build(ROWS), QUERIES, 1, prefilter=3),
+        TypeError,
+        "prefilter must be what from_bitset or from_bitmap made, got 3",
+    ),
     (lambda: cuvs.search(cuvs.build(ROWS), QUERIES, 41), ValueError, "k must be in 1..40"),
     (
         lambda: cuvs.search(cuvs.build(ROWS), QUERIES, 1, np.empty((1, 1))),

@@ -207,8 +207,9 @@ def test_results_are_written_where_asked(faiss):
 @both
 def test_the_power_of_lp_is_an_attribute(faiss):
     index = faiss.IndexFlat(4, faiss.METRIC_Lp)
+    index.add(ROWS[:9])
     index.metric_arg = 3.0
-    index.add(ROWS)
+    index.add(ROWS[9:])
     np.testing.assert_allclose(index.search(QUERIES, 1)[0][:, 0], DEFINITIONS["METRIC_Lp"]().min(1), rtol=1e-6)
 
 
@@ -292,6 +293,7 @@ def test_signatures_of_methods(name):
 
 
 REFUSED = [
+    (lambda: ours.knn(QUERIES, ROWS, 1, "L2"), ValueError, "in FAISS's numbers, got L2"),
     (lambda: ours.knn(QUERIES, ROWS, 0), ValueError, "k must be at least 1, got 0"),
     (lambda: ours.knn(QUERIES, ROWS[:, :2], 1), ValueError, "xq must have shape (n, 2)"),
     (lambda: ours.knn(QUERIES, ROWS, 1, 23), ValueError, "in FAISS's numbers, got 23"),

@@ -85,6 +85,8 @@ def test_equal_scores_keep_the_order_of_the_corpus():
 def test_what_is_refused():
     with pytest.raises(ValueError, match="similarity must be one of cosine, dot, euclidean, manhattan, got 'MaxSim'"):
         ExactSearchIndex(model(Scoring.MAX_SIM))
+    with pytest.raises(ValueError, match=r"similarity must be one of .*, got None"):
+        ExactSearchIndex(None)
     index = filled("dot")
     with pytest.raises(ValueError, match="idxs must be 30, one a row of embeddings, got 2"):
         index.add_documents(ROWS, IDS[:2])

@@ -115,6 +115,7 @@ def test_near_duplicates_do_not_cancel():
         (lambda m: m.cdist(X, Y, None), TypeError),
         (lambda m: m.cdist(X, Y, p=3), TypeError),
         (lambda m: m.cdist(X, Y, "dot"), ValueError),
+        (lambda m: m.cdist(X, Y, "minkowski", p="a"), TypeError),
         (lambda m: m.cdist(X, Y, out=np.empty((2, 2))), ValueError),
         (lambda m: m.pdist(X[0]), ValueError),
         (lambda m: m.pdist(X, out=np.empty(3)), ValueError),

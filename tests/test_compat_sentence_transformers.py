@@ -60,6 +60,7 @@ def test_ten_are_found_by_cosine_and_no_more_than_there_are():
     assert ours.semantic_search(QUERIES, ROWS) == ours.semantic_search(QUERIES, ROWS, 2, 3, 10, ours.cos_sim)
     assert [len(hits) for hits in ours.semantic_search(QUERIES, ROWS[:3])] == [3] * 7
     assert ours.semantic_search(QUERIES[:0], ROWS) == []
+    assert ours.semantic_search(QUERIES, ROWS[:0]) == [[]] * 7
 
 
 def test_one_query_and_lists_of_rows():
@@ -136,7 +137,9 @@ def communities(scores, threshold, least):
     return sorted(kept, key=len, reverse=True)
 
 
-@pytest.mark.parametrize(("threshold", "least"), [(0.75, 10), (0.9, 3), (0.97, 2), (0.5, 1), (-1.0, 4), (0.2, 100)])
+@pytest.mark.parametrize(
+    ("threshold", "least"), [(0.75, 10), (0.9, 3), (0.97, 2), (0.5, 1), (-1.0, 4), (0.2, 100), (1.5, 1), (-2, 1)]
+)
 def test_communities(threshold, least):
     scores = DEFINITIONS["cos_sim"](CROWDS, CROWDS)
     np.fill_diagonal(scores, 1)
@@ -157,7 +160,7 @@ REFUSED = [
     (lambda: ours.semantic_search(QUERIES, ROWS * np.nan), ValueError, "finite"),
     (lambda: ours.semantic_search("text", ROWS), TypeError, "query_embeddings must be"),
     (lambda: ours.paraphrase_mining_embeddings(ROWS, max_pairs=0), ValueError, "max_pairs must be at least 1"),
-    (lambda: ours.community_detection(ROWS, math.nan), ValueError, "threshold must be in -1..1"),
+    (lambda: ours.community_detection(ROWS, math.nan), ValueError, "threshold must be finite"),
     (lambda: ours.community_detection(ROWS, 0.5, 0), ValueError, "min_community_size must be at least 1"),
 ]
 

@@ -122,6 +122,7 @@ def test_nan_gives_nan():
 REFUSED = [
     (lambda: ours.cdist(X, Y, p=-1), ValueError, "p must be a number of at least 0, got -1"),
     (lambda: ours.cdist(X, Y, p="2"), ValueError, "p must be a number of at least 0, got '2'"),
+    (lambda: ours.cdist(X, Y, p=None), ValueError, "p must be a number of at least 0, got None"),
     (lambda: ours.cdist(X, Y, p=np.nan), ValueError, "p must be a number of at least 0, got nan"),
     (lambda: ours.cdist(X, Y, compute_mode="fast"), ValueError, "compute_mode must be one of"),
     (lambda: ours.cdist(X[0, 0], Y), ValueError, "x1 must have shape"),

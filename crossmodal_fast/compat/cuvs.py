@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _validate
-from .._arguments import number, one_of
+from .._arguments import brief, number, one_of
 from .._arrays import taken
 from .._gallery import Gallery
 from ._out import into
@@ -106,6 +106,10 @@ def search(
     neighbors, distances : arrays (m, k) to write into. prefilter : what `from_bitset` or `from_bitmap` made.
     Errors and cost of `crossmodal_fast.topk`; k is at most n.
     """
+    if not isinstance(index, Index):
+        raise TypeError(f"index must be what build or load made, got {brief(index)}")
+    if not isinstance(prefilter, Prefilter | None):
+        raise TypeError(f"prefilter must be what from_bitset or from_bitmap made, got {brief(prefilter)}")
     if index.gallery is None:
         raise ValueError("index must be built before it is searched, got one that is not")
     shape = _validate.flat("queries", queries).shape

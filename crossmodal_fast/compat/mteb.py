@@ -43,7 +43,8 @@ class ExactSearchIndex:
     idxs: list[str]
 
     def __init__(self, model: Any) -> None:
-        name = model if isinstance(model, str) else model.mteb_model_meta.similarity_fn_name
+        about = getattr(model, "mteb_model_meta", None)
+        name = model if isinstance(model, str) else getattr(about, "similarity_fn_name", None)
         score = SIMILARITIES[one_of("similarity", getattr(name, "value", name), SIMILARITIES)]
         self._metric, self._score = METRICS[score]
         self.clear()

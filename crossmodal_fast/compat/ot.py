@@ -39,8 +39,9 @@ def sinkhorn(
     sums are those of b, where numItermax iterations suffice; a warning says where not. With log=True a dict beside it:
     err (the last), niter, u, v, and their logarithms log_u, log_v; the plan is u exp(-M / reg) v.
 
-    Passed on to POT: other methods, several histograms (n, h) as b, sums of a and b that differ, a warm start, verbose,
-    and tensors that require gradients. Cost: `crossmodal_fast.match(.., "sinkhorn")` with kept scores. Errors: its own.
+    Passed on to POT: other methods, several histograms (n, h) as b, sums of a and b that differ, infinite costs, a warm
+    start, verbose, and tensors that require gradients.
+    Cost: `crossmodal_fast.match(.., "sinkhorn")` with kept scores. Errors: its own.
 
     >>> sinkhorn([0.5, 0.5], [0.5, 0.5], [[0.0, 1.0], [1.0, 0.0]], 1).round(8)
     array([[0.36552929, 0.13447071],
@@ -51,12 +52,12 @@ def sinkhorn(
         there = peers_own("ot", "sinkhorn", f"method={method!r} with these arguments")
         return there(a, b, M, reg, method, numItermax, stopThr, verbose, log, warn, warmstart, **kwargs)
 
-    if method.lower() not in METHODS or verbose or warmstart is not None or _elsewhere(a, b, M):
+    if str(method).lower() not in METHODS or verbose or warmstart is not None or _elsewhere(a, b, M):
         return theirs()
-    costs = _validate.flat("M", M)
+    costs = np.asarray(_validate.flat("M", M))
     weights = [_weights(name, given, size) for name, given, size in zip("ab", (a, b), costs.shape, strict=True)]
     sums = [float(one.sum()) for one in weights]
-    if abs(sums[0] - sums[1]) > SAME_SUM * max(sums):
+    if not np.isfinite(costs).all() or abs(sums[0] - sums[1]) > SAME_SUM * max(sums):
         return theirs()
     weights[1] = weights[1] * (sums[0] / sums[1])
     reg = _validate.positive("reg", reg)
@@ -85,7 +86,7 @@ def _potentials(
     from ..matching import match
 
     there = [one > 0 for one in weights]
-    scores = -np.asarray(costs[:], np.float64)[np.ix_(*there)]
+    scores = -np.asarray(costs, np.float64)[np.ix_(*there)]
     marginals = tuple(one[held] for one, held in zip(weights, there, strict=True))
     plan = match(
         scores, None, "sinkhorn", metric="precomputed", epsilon=reg, marginals=marginals, iterations=most,

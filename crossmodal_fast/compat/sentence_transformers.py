@@ -8,6 +8,7 @@ manhattan_sim (negative distances); with any other the call is passed on. Sizes 
 `crossmodal_fast.config_context(max_bytes=..)` bounds the memory beside results.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -76,7 +77,9 @@ def semantic_search(
             query_embeddings, corpus_embeddings, query_chunk_size, corpus_chunk_size, top_k, score_function
         )
     queries, corpus = _rows("query_embeddings", query_embeddings), _rows("corpus_embeddings", corpus_embeddings)
-    k = min(whole("top_k", top_k), max(1, corpus.shape[0]))
+    k = min(whole("top_k", top_k), corpus.shape[0])
+    if not k:
+        return [[] for _ in range(queries.shape[0])]
     indices, scores = _best(name, queries, corpus, k)
     return [
         [{"corpus_id": at, "score": score} for at, score in zip(*row, strict=True)]
@@ -167,7 +170,7 @@ def community_detection(
     """
     rows = _rows("embeddings", embeddings)
     least = min(whole("min_community_size", min_community_size), rows.shape[0])
-    radius = 1 - number("threshold", threshold, -1, 1)
+    radius = 1 - number("threshold", threshold, -math.inf)
     if not rows.shape[0]:
         return []
     indptr, members, _ = _operations.within(

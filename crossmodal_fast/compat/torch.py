@@ -6,6 +6,7 @@ Tensors come back as tensors, on their device and of their dtype; what has no ke
 host. Gradients do not pass: `cdist` of tensors that require them is torch's own, and the others refuse them.
 """
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,11 +83,11 @@ def matmul_topk(input: Any, other: Any, k: int, largest: bool = True) -> Top:
 
 
 def _metric(p: Any) -> tuple[str, dict[str, float]]:
-    if isinstance(p, str | bool) or not p >= 0:
+    if isinstance(p, bool) or not isinstance(p, Real) or not float(p) >= 0:
         raise ValueError(f"p must be a number of at least 0, got {brief(p)}")
     if p == 0:
         return "hamming", {}
-    return (METRICS[p], {}) if p in METRICS else ("minkowski", {"p": float(p)})
+    return (METRICS[float(p)], {}) if p in METRICS else ("minkowski", {"p": float(p)})
 
 
 def _in_dtype(like: Any, found: Any) -> Any:

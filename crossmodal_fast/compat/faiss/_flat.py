@@ -77,8 +77,9 @@ class IndexFlat:
 
     @metric_arg.setter
     def metric_arg(self, value: float) -> None:
+        found = number("metric_arg", value)
         self._hold(self._rows())
-        self._metric_arg = number("metric_arg", value)
+        self._metric_arg = found
 
     def train(self, x: Any) -> None:
         """Nothing is learned of x (n, d)."""
@@ -167,13 +168,17 @@ class IndexFlat:
             self._gallery, self._waiting = None, [rows] if len(rows) else []
 
     def _rows(self) -> Array:
-        return self._searchable().vectors if self.ntotal else np.zeros((0, self.d), np.float32)
+        with self._lock:
+            if self._gallery is None:
+                self._waiting = [np.concatenate([np.zeros((0, self.d), np.float32), *self._waiting])]
+                return self._waiting[0]
+        return self._searchable().vectors
 
     def _searchable(self) -> Gallery:
         """The gallery of all rows. Searches may run beside each other, and only one of them makes it."""
         with self._lock:
             if self._gallery is None:
-                name, keywords = metric_of(self.metric_type, self._metric_arg or 2.0)
+                name, keywords = metric_of(self.metric_type, self._metric_arg)
                 rows = np.concatenate(self._waiting)
                 self._gallery = Gallery(rows, name, copy=False, metric_kwargs=keywords, check_finite=False)
             elif self._waiting:

@@ -1,6 +1,7 @@
 """FAISS's numbers of metrics, and its form of results: float32, and fillers where there is no neighbour."""
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,12 @@ LARGEST = np.finfo(np.float32).max  # what slots without a neighbour hold, negat
 
 def metric_of(metric: Any, metric_arg: Any) -> tuple[str, dict[str, Any]]:
     """Our name of a metric, and its keywords."""
-    if metric not in METRICS:
+    if not isinstance(metric, Integral) or metric not in METRICS:
         raise ValueError(
             f"metric must be one of {sorted(METRICS)} in FAISS's numbers, got {metric}: the others, Jaccard and "
             "Jensen-Shannon among them, are defined otherwise here"
         )
-    return METRICS[metric], {"p": float(metric_arg)} if metric == METRIC_Lp else {}
+    return METRICS[int(metric)], {"p": float(metric_arg)} if metric == METRIC_Lp else {}
 
 
 def powered(values: Array, metric: int, metric_arg: float) -> Array:

@@ -5,6 +5,7 @@
 The folder is one so that no file is called as the library is.
 """
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,8 @@ def pdist(X: Any, metric: Any = "euclidean", *, out: Any = None, **kwargs: Any) 
 def own(metric: Any, keywords: dict[str, Any]) -> str | None:
     """Our name of a metric with these keywords; None where it is left to SciPy."""
     name = metric.lower() if isinstance(metric, str) else None
-    if name == "minkowski" and set(keywords) == {"p"} and keywords["p"] > 0:
-        return name
+    if name == "minkowski" and set(keywords) == {"p"}:
+        return name if isinstance(keywords["p"], Real) and float(keywords["p"]) > 0 else None
     return name if name in METRICS and not keywords else None
 
 
