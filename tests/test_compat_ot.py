@@ -8,7 +8,7 @@ import pytest
 from crossmodal_fast import config_context
 from crossmodal_fast.compat import ot as ours
 from crossmodal_fast.compat import patch
-from peers import parameters, peer_or_none
+from imported_peers import parameters, peer_or_none
 
 PEER = peer_or_none("ot")
 needs_peer = pytest.mark.skipif(PEER is None, reason="ot is not installed")

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -285,6 +286,35 @@ def test_both_sides_without_some_pairs(exclude, emulated):
     found, wanted = (cmf.topk_both(x, y, 3, exclude=exclude, backend=backend) for backend in ("cuda", "numpy"))
     for side, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(side.indices, other.indices)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
+def test_a_bad_query_leaves_nothing_behind(metric, emulated):
+    """Not even where it is let pass: arrays of a search serve the next one."""
+    x, y = normal(6, 40, 5)
+    emulated()
+    gallery = cmf.Gallery(y, metric)
+    bad, worse = x.copy(), x.copy()
+    bad[1, 2], worse[4, 0] = np.nan, np.inf
+    for _ in range(2):
+        gallery.topk(x, 2, backend="cuda")
+        gallery.topk(bad, 2, backend="cuda", check_finite=False)
+        with pytest.raises(ValueError, match="queries must be finite, got inf in row 4"):
+            gallery.topk(worse, 2, backend="cuda")
+        found, wanted = (gallery.topk(x, 2, backend=backend) for backend in ("cuda", "numpy"))
+        np.testing.assert_array_equal(found.indices, wanted.indices)
+
+
+def test_callers_on_many_threads_share_a_gallery(emulated):
+    x, y = normal(24, 200, 6)
+    emulated()
+    gallery = cmf.Gallery(y, "dot")
+    wanted = gallery.topk(x, 3, backend="numpy").indices
+    with ThreadPoolExecutor(4) as threads:
+        parts = [x[at : at + 6] for at in (0, 6, 12, 18)] * 4
+        found = list(threads.map(lambda part: gallery.topk(part, 3, backend="cuda").indices, parts))
+    np.testing.assert_array_equal(np.vstack(found[:4]), wanted)
+    np.testing.assert_array_equal(np.vstack(found[12:]), wanted)
 
 
 def test_kernels_are_one_text_for_cupy():

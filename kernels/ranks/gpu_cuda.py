@@ -43,8 +43,7 @@ def ranks(x, y, metric, *, row, positive, filters, max_bytes, precision, prepare
                 counts[:, goals] += counted.totals()
                 if tick is not None:
                     tick(rows.start * len(y) + len(queries) * (part.start + len(part)), len(x) * len(y))
-            search.refuse(x, rows.start, rows.stop, queries.make.answer()["said"])
-            search.done(queries)
+            search.done(queries, queries.make.answer()["said"])
         return *counts, stats
 
     *counts, stats = fitted(drivers.current(), max_bytes, searched)

@@ -52,8 +52,7 @@ def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tic
                     tick(rows.start * len(y) + len(queries) * (part.start + len(part)), len(x) * len(y))
                 if part is not search.part:
                     found = onward(lists, answer, found)
-            search.refuse(x, rows.start, rows.stop, answer["said"])
-            search.done(queries)
+            search.done(queries, answer["said"])
             indices[rows] = answer["index"]
             distances[rows] = metrics.returned(metric, answer["value"], distances.dtype, biased)
 

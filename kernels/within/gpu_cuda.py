@@ -50,8 +50,7 @@ def within(x, y, metric, *, radius, dtype, filters, max_bytes, precision, prepar
                 results.seen = (part.start + len(part)) / len(y)
                 if tick is not None:
                     tick(first * len(y) + (results.stop - first) * (part.start + len(part)), len(x) * len(y))
-            search.refuse(x, first, first + len(queries), queries.make.answer()["said"])
-            search.done(queries)
+            search.done(queries, queries.make.answer()["said"])
             first = results.end()
         return *results.joined(), stats
 

@@ -204,9 +204,15 @@ class Search:
         held, rows = self.way.on_device(driver, on, self.metric, self.centre, 1, make), np.arange(start, stop)
         return Queries(held, rows, make, None if bias is None else driver.array(bias[0][rows]))
 
-    def done(self, queries):
-        """Nothing on the device works on these queries any more, and all of them were finite or need not be."""
-        self.spare.back(queries.make, len(queries), self.k)
+    def done(self, queries, said):
+        """The device is through with these queries, and has said what is wrong with them: that is raised.
+
+        Their arrays may serve again, unless there was something, which would be taken for a fault of the next.
+        """
+        first, stop = int(queries.number[0]), int(queries.number[-1]) + 1
+        self.refuse(self.x, first, stop, said)
+        if said[0] >= len(queries):
+            self.spare.back(queries.make, len(queries), self.k)
 
     def run(self, block):
         """Call block(queries) for all: what it does after its first `yield` waits until the next block is under way."""

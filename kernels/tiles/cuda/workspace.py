@@ -53,8 +53,10 @@ class Spare:
 
     def taken(self, driver, m, k):
         """One for m queries and their k best."""
-        left = self.left.get((m, k))
-        return left.pop() if left else Workspace(driver, m, k)
+        try:
+            return self.left[m, k].pop()  # at once: another thread may look as well
+        except (KeyError, IndexError):
+            return Workspace(driver, m, k)
 
     def back(self, workspace, m, k):
         """It may be used again: nothing on the device works on it any more."""
