@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -34,11 +35,13 @@ def _found(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def backends() -> dict[str, str]:
-    """What can run here: backend -> "ready", or the reason in words why it cannot.
+def loaded(name: str) -> Any:
+    """A library that a backend needs; None where it is not installed."""
+    return importlib.import_module(name) if name in sys.modules or _found(name) else None
 
-    Looks at the machine: where CuPy is installed this loads it.
-    """
+
+def backends() -> dict[str, str]:
+    """What can run here: backend -> "ready", or the reason in words why it cannot. Loads CuPy where it is installed."""
     return {name: _state(name) or "ready" for name in FILES}
 
 

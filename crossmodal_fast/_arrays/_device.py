@@ -1,11 +1,11 @@
 """Rows that lie in the memory of a GPU: CUDA kernels read them there."""
 
-import importlib.util
-import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .._dispatch import loaded
 
 Array = NDArray[Any]
 CUDA = 2  # of DLPack's kinds of devices
@@ -34,10 +34,9 @@ def on_device(value: Any) -> Any:
         return None
     if getattr(value, "requires_grad", False):
         return None
-    if "cupy" not in sys.modules and importlib.util.find_spec("cupy") is None:
+    cupy = loaded("cupy")
+    if cupy is None:
         return None
-    import cupy
-
     try:
         array = value if isinstance(value, cupy.ndarray) else cupy.from_dlpack(value)
     except (BufferError, RuntimeError, TypeError, ValueError):  # bfloat16, conjugated, of another runtime
