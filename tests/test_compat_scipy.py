@@ -45,11 +45,12 @@ def test_values_are_those_of_scipy(name, keywords, dtype):
 PASSED_ON = [
     ("seuclidean", {}), ("mahalanobis", {}), ("yule", {}), ("cos", {}), ("cosine", {"w": WEIGHTS}),
     ("matching", {}), (theirs.cityblock, {}), (lambda a, b: a[0] - b[0], {}), ("minkowski", {"p": -1}),
-    ("minkowski", {"p": 1.5, "w": WEIGHTS}), ("euclidean", {"w": None}),
+    ("minkowski", {"p": 1.5, "w": WEIGHTS}), ("euclidean", {"w": None}), ("jensenshannon", {}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("metric", "keywords"), PASSED_ON)
+@pytest.mark.filterwarnings("ignore:invalid value")
 def test_other_metrics_are_left_to_scipy(metric, keywords):
     np.testing.assert_array_equal(ours.cdist(X, Y, metric, **keywords), theirs.cdist(X, Y, metric, **keywords))
     np.testing.assert_array_equal(ours.pdist(X, metric, **keywords), theirs.pdist(X, metric, **keywords))
@@ -117,6 +118,8 @@ def test_near_duplicates_do_not_cancel():
         (lambda m: m.cdist(X, Y, "dot"), ValueError),
         (lambda m: m.cdist(X, Y, "minkowski", p="a"), TypeError),
         (lambda m: m.cdist(X, Y, out=np.empty((2, 2))), ValueError),
+        (lambda m: m.cdist(X, Y, out=np.empty((7, 9)).T), ValueError),
+        (lambda m: m.pdist(X, out=np.empty(72)[::2]), ValueError),
         (lambda m: m.pdist(X[0]), ValueError),
         (lambda m: m.pdist(X, out=np.empty(3)), ValueError),
     ],
@@ -125,6 +128,11 @@ def test_both_refuse(call, kind):
     for module in (ours, theirs):
         with pytest.raises(kind):
             call(module)
+
+
+def test_the_sentence_of_strides():
+    with pytest.raises(ValueError, match=r"out must be C-contiguous, got strides \(16,\)"):
+        ours.pdist(X, out=np.empty(72)[::2])
 
 
 @pytest.mark.parametrize("name", ["cdist", "pdist"])

@@ -1,5 +1,6 @@
 """Ours in a peer's place, inside code that cannot be changed."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,4 +102,4 @@ def _swap(peer: str) -> None:
 
 def _restore(peer: str) -> None:
     for module, name in [key for key in SWAPPED if key[0].partition(".")[0] == peer]:
-        setattr(import_module(module), name, SWAPPED.pop((module, name)))
+        setattr(sys.modules[module], name, SWAPPED.pop((module, name)))

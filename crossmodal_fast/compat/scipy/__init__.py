@@ -29,17 +29,17 @@ def cdist(XA: Any, XB: Any, metric: Any = "euclidean", *, out: Any = None, **kwa
     """`scipy.spatial.distance.cdist`: distances (m, n) float64 between rows of XA (m, d) and XB (n, d).
 
     Passed on to SciPy: functions, weights, short names of metrics, seuclidean, mahalanobis, the metrics of booleans but
-    jaccard, and rows without columns. As in SciPy NaN gives NaN, and so does a row of zeros (cosine) or a constant one
-    (correlation). Errors and cost as in `crossmodal_fast.pairwise_distances`.
+    jaccard, rows without columns, negative entries of jensenshannon. As in SciPy NaN gives NaN, and so does a row of
+    zeros (cosine) or a constant one (correlation). Errors and cost as in `crossmodal_fast.pairwise_distances`.
 
     >>> cdist([[0, 0], [3, 4]], [[0, 0]])
     array([[0.],
            [5.]])
     """
     name = own(metric, kwargs)
-    if name is None or not (_has_entries(XA) and _has_entries(XB)):
+    if name is None or not (_is_taken(name, XA) and _is_taken(name, XB)):
         return peers_own("scipy.spatial.distance", "cdist", f"metric={metric!r}")(XA, XB, metric, out=out, **kwargs)
-    return distances(_validate.flat("XA", XA), _validate.flat("XB", XB), name, kwargs, out)
+    return distances(_validate.flat("XA", XA), _validate.flat("XB", XB), name, kwargs, _contiguous(out))
 
 
 def pdist(X: Any, metric: Any = "euclidean", *, out: Any = None, **kwargs: Any) -> Any:
@@ -51,11 +51,11 @@ def pdist(X: Any, metric: Any = "euclidean", *, out: Any = None, **kwargs: Any) 
     array([5., 4., 3.])
     """
     name = own(metric, kwargs)
-    if name is None or not _has_entries(X):
+    if name is None or not _is_taken(name, X):
         return peers_own("scipy.spatial.distance", "pdist", f"metric={metric!r}")(X, metric, out=out, **kwargs)
     rows = _validate.flat("X", X)
     m = rows.shape[0]
-    condensed = _validate.output(out, (m * (m - 1) // 2,), np.dtype(np.float64), X=rows)
+    condensed = _validate.output(_contiguous(out), (m * (m - 1) // 2,), np.dtype(np.float64), X=rows)
     at, step = 0, max(1, BLOCK // m)
     for first in range(0, m - 1, step):
         block = distances(rows[first : first + step], rows[first:], name, kwargs)
@@ -91,6 +91,15 @@ def without_value(found: Any, x: Any, y: Any, name: str) -> Any:
     return found
 
 
-def _has_entries(value: Any) -> bool:
-    shape = np.shape(value)
-    return len(shape) != 2 or 0 not in shape
+def _contiguous(out: Any) -> Any:
+    if isinstance(out, np.ndarray) and not out.flags.c_contiguous:
+        raise ValueError(f"out must be C-contiguous, got strides {out.strides}")
+    return out
+
+
+def _is_taken(name: str, rows: Any) -> bool:
+    """Whether rows have entries, and those of jensenshannon no negative ones, which are infinite there."""
+    shape = np.shape(rows)
+    if len(shape) == 2 and 0 in shape:
+        return False
+    return name != "jensenshannon" or bool((np.asarray(rows) >= 0).all())
