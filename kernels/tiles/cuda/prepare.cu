@@ -1,8 +1,9 @@
 // prepare.cu - rows to fp16 codes and what the bounds need to know of them.
 //
 // Work    eight threads a row, the lanes of its canonical sum; two passes over the row, the second finds it in a cache
-// Shapes  rows_md (m, d) INPUT, centre (d,) float64 or null -> code_md (m, d) fp16, exponent (m,) int32, norm, code_norm,
-//         rest (m,) float32, square (m,) float64, first_bad, largest (1,) int32; C order. Row i has its code at i `turn` modulo m
+// Shapes  rows_md (m, d) INPUT, centre (d,) float64 or null -> code_md (m, pitch) fp16, exponent (m,) int32, norm, code_norm,
+//         rest (m,) float32, square (m,) float64, first_bad, largest (1,) int32; C order. Row i has its code at i `turn` modulo m,
+//         zeros behind its d numbers: cuBLAS is quick where rows of codes begin at 16 bytes
 // Launch  a multiple of 32 threads a block, grid = ceil(m / (blockDim.x / 8)); no shared memory; first_bad starts at m, largest at -SAFE_BITS
 // Cost    m d (size of INPUT + 2) bytes of memory; 9 m d flops in float64
 // Sum     square: canonical, of the row times 2**-exponent, as metrics.py takes it; norms: any order, raised by ROOM
@@ -19,14 +20,14 @@ constexpr int CODE_BITS = 14;      // codes lie within 2**14
 
 extern "C" __global__ void __launch_bounds__(256)
 prepare(const INPUT* __restrict__ rows_md, int m, int d, const double* __restrict__ centre, unsigned turn,
-        float16* __restrict__ code_md, int* __restrict__ exponent,
+        int pitch, float16* __restrict__ code_md, int* __restrict__ exponent,
         float* __restrict__ norm, float* __restrict__ code_norm, float* __restrict__ rest, double* __restrict__ square,
         int* first_bad, int* largest) {
   const int row = (blockIdx.x * blockDim.x + threadIdx.x) / LANES, lane = threadIdx.x % LANES;
   const bool here = row < m;  // the others take part in the shuffles
   const INPUT* x = rows_md + (long long)(here ? row : 0) * d;
   const int end = here ? d : 0;
-  float16* codes = code_md + (long long)((unsigned long long)row * turn % (unsigned)m) * d;
+  float16* codes = code_md + (long long)((unsigned long long)row * turn % (unsigned)m) * pitch;
   auto entry = [&](int i) { return centre ? __dsub_rn(widen(x[i]), centre[i]) : widen(x[i]); };
 
   double most = 0;
@@ -54,6 +55,7 @@ prepare(const INPUT* __restrict__ rows_md, int m, int d, const double* __restric
     code_squares = __dadd_rn(code_squares, __dmul_rn(held, held));
     rest_squares = __dadd_rn(rest_squares, __dmul_rn(left, left));
   }
+  for (int i = d + lane; i < (here ? pitch : 0); i += LANES) codes[i] = to_float16(0);
   squares = lanes_total(squares);
   code_squares = lanes_total(code_squares);
   rest_squares = lanes_total(rest_squares);

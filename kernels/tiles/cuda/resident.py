@@ -3,7 +3,7 @@
 Work    one launch of prepare.cu for all rows; a gallery's codes lie in the order of multiples of a step that is coprime
         to their number and near its golden section, so that any stretch of them is a sample of all: rows sorted by
         class or time meet a search as if they were shuffled
-Shapes  rows (n, d) float32 or float64 -> code (n, d) float16 and six vectors
+Shapes  rows (n, d) float32 or float64 -> code (n, pitch) float16 and six vectors
 Cost    n (d (itemsize + 2) + 24) bytes of device memory
 Sum     square: canonical
 """
@@ -24,7 +24,7 @@ SAFE_BITS = 400  # as bound.cu: exponents of rows that float32 can bound
 GOLDEN = (math.sqrt(5) - 1) / 2
 FORM = {"l2": 0, "dot": 1, "cosine": 2}  # of bound.cu and rerank.cu
 NARROW = ("float16", "int8", "uint8", "bool")
-ALIGNED = 64  # scores between the starts of two rows
+ALIGNED, CODES = 64, 8  # scores, and numbers of codes, that the starts of two rows are multiples of apart
 READ_BYTES = 1 << 28  # of host rows at a time
 
 
@@ -35,7 +35,12 @@ def key(metric):
 
 def row_bytes(metric, d, itemsize):
     """Of a row on the device, its bounds included."""
-    return d * (itemsize + 2 + 8 * (metric.name == "correlation")) + 72
+    return d * (itemsize + 8 * (metric.name == "correlation")) + 2 * pitch(d) + 72
+
+
+def pitch(d):
+    """Numbers between the codes of two rows."""
+    return -(-d // CODES) * CODES
 
 
 def step_for(count):
@@ -179,15 +184,15 @@ def _measured(driver, rows, metric, centre=None, step=None, make=None):
     (n, d), kept = rows.shape, make is not None
     make = make or (lambda name, shape, dtype: driver.empty(shape, dtype))
     step = step_for(n) if step is None else step
-    code, exponent = make("code", (n, d), np.float16), make("exponent", (n,), np.int32)
+    code, exponent = make("code", (n, pitch(d)), np.float16), make("exponent", (n,), np.int32)
     norms = [make(name, (n,), np.float32) for name in ("norm", "code_norm", "rest")]
     square, said = make("square", (n,), np.float64), make("said", (2,), np.int32)
     if not (kept and make.ready):  # of a workspace that was used before nothing was bad
         driver.put(said, np.array([n, -SAFE_BITS], np.int32))
     made = Resident(driver, metric, centre, step, rows, code, exponent, *norms, square, said, said[1:])
     driver.launch("prepare", -(-n * LANES // BLOCK), BLOCK, [
-        rows, np.int32(n), np.int32(d), centre, np.uint32(made.turn), code, exponent, *norms, square, said[:1],
-        said[1:],
+        rows, np.int32(n), np.int32(d), centre, np.uint32(made.turn), np.int32(code.shape[1]), code, exponent, *norms,
+        square, said[:1], said[1:],
     ], INPUT=INPUT[rows.dtype])  # fmt: skip
     return made
 
