@@ -14,7 +14,10 @@
 // |code||code|, `score_unit` the products of codes that one unit of a score is worth. A row beyond what float32
 // can bound (not finite, or of a scale far from the others') is kept everywhere: a query by its threshold, a gallery row
 // by its offset. Where that fills a list, the query is searched again without bounds. w is above 0, so that an infinite
-// offset gives no NaN.
+// offset gives no NaN. A query of zeros has no scale of its own: it takes the gallery's, `unit`.
+//
+// A bias may take away most of |y|^2 / 2 in an offset, and then hides what both have lost to roundings: that share of
+// their sizes is in r, which is multiplied by w or more.
 #include "lanes.cuh"
 #ifndef FORM
 #define FORM 0
@@ -40,10 +43,10 @@ bound(int count, const int* __restrict__ largest, const int* __restrict__ before
   const int p = blockIdx.x * blockDim.x + threadIdx.x;
   if (p >= count) return;
   const int i = SIDE ? (int)((unsigned long long)p * step % (unsigned)count) : p;
-  const int unit = *largest, e = exponent[i], shift = unit - e;
+  const int unit = *largest, e = SIDE == 0 && square[i] == 0 ? unit : exponent[i], shift = unit - e;
   const double length = widen(norm[i]);
   bool safe = length < INFINITE;
-  if (FORM != 2) safe = safe && (length == 0 || (abs(e) < SAFE_BITS && abs(shift) <= SCALES));
+  if (FORM != 2) safe = safe && ((SIDE && length == 0) || (abs(e) <= SAFE_BITS && abs(shift) <= SCALES));
   const double root = __dsqrt_rn(square[i]) * (1 << CODE_BITS);  // cosine: the row's length in units of codes
   const double bias_unit = FORM == 2 ? 1 : power_of_two(within(2 * (CODE_BITS - unit), -1000, 1000));
   if constexpr (SIDE == 0) {
@@ -51,13 +54,15 @@ bound(int count, const int* __restrict__ largest, const int* __restrict__ before
     double apart = FORM == 0 ? square[i] * power_of_two(within(-shift, -SCALES, SCALES) + 2 * CODE_BITS) : weight;
     apart *= 4 * (d + 16) * 0x1p-53;
     if (bias) apart += 0x1p-48 * fabs(BIAS * bias[i]) * bias_unit * weight;
-    made[p] = safe ? float4{to_float_up(widen(rest[i]) * ROOM), to_float_up(widen(code_norm[i]) * ROOM),
+    const double code = widen(code_norm[i]) * ROOM;
+    made[p] = safe ? float4{to_float_up(widen(rest[i]) * ROOM), to_float_up(FORM == 0 && bias ? fmax(code, weight) : code),
                             to_float_up(weight), 1}
                    : float4{0, 0, 1, 1};
     slack[p] = safe ? to_float_up(apart * ROOM) : INFINITE;
     float reach = LOWEST;
-    if (before) {
-      const double units = FORM == 2 ? 1 : power_of_two(within(*before - unit, -1000, 1000));
+    if (before && safe && threshold[p] > LOWEST) {
+      const int moved = (*before - unit) * (square[i] == 0 ? 2 : 1);
+      const double units = FORM == 2 ? 1 : power_of_two(within(moved, -1000, 1000));
       reach = -to_float_up(-widen(threshold[p]) * units);
     }
     threshold[p] = reach > LOWEST ? reach : LOWEST;
@@ -65,11 +70,12 @@ bound(int count, const int* __restrict__ largest, const int* __restrict__ before
   } else {
     const double scale = FORM != 2 ? power_of_two(within(-shift, -SCALES, 0)) : root > 0 ? 1 / root : 0;
     double offset = FORM == 0 ? square[i] * scale * scale * power_of_two(2 * CODE_BITS - 1) : 0;
+    double lose = (widen(rest[i]) + loss * widen(code_norm[i])) * scale * ROOM;
     if (bias) {
+      if (FORM == 0) lose += 4 * (d + 16) * 0x1p-53 * (offset + fabs(BIAS * bias[i]) * bias_unit);
       offset += BIAS * bias[i] * bias_unit;
       safe = safe && fabs(offset) < power_of_two(SCALES);
     }
-    const double lose = (widen(rest[i]) + loss * widen(code_norm[i])) * scale * ROOM;
     made[p] = safe ? float4{to_float_up(scale * score_unit), to_float_up(length * scale * ROOM), to_float_up(lose),
                             to_float_up(RAISED * fabs(offset) + LEAST_RAISE - offset)}
                    : float4{0, 0, 0, INFINITE};

@@ -20,7 +20,7 @@ goal(int goals, const double* __restrict__ value, const int* __restrict__ owner,
      const double* __restrict__ bias, const int* __restrict__ largest, float* __restrict__ low, float* __restrict__ high) {
   const int g = blockIdx.x * blockDim.x + threadIdx.x;
   if (g >= goals) return;
-  const int i = owner[g], e = exponent[i], unit = *largest;
+  const int i = owner[g], unit = *largest, e = square[i] == 0 ? unit : exponent[i];  // as bound.cu
   const double aim = value[g], added = bias ? bias[i] : 0;
   double key, parts;  // and what it is a sum of
   if (FORM == 0) {  // |x|^2 - 2 K + u = value, in units of 2**(unit + e - 28)

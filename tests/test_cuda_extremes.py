@@ -1,0 +1,81 @@
+"""Searches with backend="cuda" where scales and biases leave bounds little room: the bits of NumPy, on the emulator."""
+
+import re
+
+import numpy as np
+import pytest
+
+import crossmodal_fast as cmf
+import simt
+from crossmodal_fast.kernels.tiles.cuda import search
+from emulated import emulated
+from searches import same
+
+pytestmark = pytest.mark.skipif(simt.obstacle() is not None, reason=str(simt.obstacle()))
+
+RNG = np.random.default_rng(29)
+FAR = 2.0**80  # further from 1 than float32 can bound
+
+
+def as_numpy(call, **options):
+    """call(backend): once on the emulator, once on NumPy, which must say the same; returns the driver."""
+    with emulated(**options) as driver:
+        same(call("cuda"), call("numpy"))
+    return driver
+
+
+def topk_by_parts(x, y, metric, monkeypatch, **keywords):
+    """The first half of y is one part of the gallery, the second another."""
+    monkeypatch.setattr(search, "LEAST_ROWS", len(y) // 2)
+    monkeypatch.setattr(search, "CAPACITY_OF_FEW", len(y) // 2)
+
+    def call(backend):
+        return cmf.topk(x, y, 3, metric, backend=backend, **keywords)
+
+    with emulated(free=1), pytest.raises(ValueError, match="bytes free") as said:
+        call("cuda")
+    driver = as_numpy(call, free=int(re.search(r"have (\d+) bytes", str(said.value))[1]))
+    assert driver.launched.count("order") == 2
+
+
+def test_a_part_with_fewer_rows_than_k_excludes_nothing_of_the_next(monkeypatch):
+    y = RNG.uniform(0.5, 2, (16, 8)) * np.repeat([1, FAR / 2], 8)[:, None]
+    x = RNG.uniform(0.5, 2, (1, 8)) * 2.0**20
+    topk_by_parts(x, y, "sqeuclidean", monkeypatch, mask=np.arange(16) >= 7)
+
+
+def test_a_query_without_bounds_in_the_second_part_takes_none_from_the_first(monkeypatch):
+    """Products of the codes are below 0 there, those of the rows above."""
+    y = np.zeros((16, 8))
+    y[:8] = RNG.uniform(1, 2, (8, 8)) / 2**30
+    y[8:, 0] = 1 + 2.0**-11 * np.linspace(0.3, 0.49, 8)
+    y[8:, 1], y[8:, 2] = -1, -(2.0**-13)
+    y[8:] *= FAR
+    topk_by_parts(np.eye(1, 8) + np.eye(1, 8, 1) + np.eye(1, 8, 2), y, "dot", monkeypatch)
+
+
+def test_a_query_of_zeros_takes_its_scale_from_every_part(monkeypatch):
+    y = RNG.uniform(0.9, 1, (16, 16)) * RNG.choice([-1, 1], (16, 16)) * 2.0**49.4
+    y[8:] *= 0.8
+    y[0] = FAR
+    topk_by_parts(np.zeros((1, 16)), y, "sqeuclidean", monkeypatch)
+
+
+@pytest.mark.parametrize("scale", [FAR, 1 / FAR])
+def test_a_query_of_zeros_among_rows_of_any_scale(scale):
+    x, y = np.zeros((2, 6)), RNG.standard_normal((40, 6)) * scale
+    y -= np.median(y, axis=0)  # no centre: it would not be a query of zeros
+    radius = np.full(2, np.median((y**2).sum(1)))
+    as_numpy(lambda backend: cmf.within(x, y, radius, "sqeuclidean", backend=backend))
+    as_numpy(lambda backend: cmf.ranks(x, y, [3, 4], "sqeuclidean", backend=backend))
+
+
+@pytest.mark.parametrize("small", [0, -10, -25, -50])
+def test_a_bias_that_takes_the_squares_away(small, monkeypatch):
+    """What is left of a distance hangs on the last bits of squares that cancel."""
+    monkeypatch.setattr(search, "CAPACITY_OF_FEW", 64)
+    x, y = RNG.standard_normal((4, 33)) * 2.0**small, RNG.standard_normal((200, 33))
+    bias = np.zeros(4), -np.einsum("nd,nd->n", y, y)
+    as_numpy(lambda backend: cmf.topk(x, y, 3, "sqeuclidean", bias=bias, backend=backend))
+    radius = cmf.topk(x, y, 9, "sqeuclidean", bias=bias, dtype=np.float64, backend="numpy").distances[:, -1]
+    as_numpy(lambda backend: cmf.within(x, y, radius, "sqeuclidean", bias=bias, backend=backend))
