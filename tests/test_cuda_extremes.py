@@ -79,3 +79,12 @@ def test_a_bias_that_takes_the_squares_away(small, monkeypatch):
     as_numpy(lambda backend: cmf.topk(x, y, 3, "sqeuclidean", bias=bias, backend=backend))
     radius = cmf.topk(x, y, 9, "sqeuclidean", bias=bias, dtype=np.float64, backend="numpy").distances[:, -1]
     as_numpy(lambda backend: cmf.within(x, y, radius, "sqeuclidean", bias=bias, backend=backend))
+
+
+@pytest.mark.parametrize("metric", ["cityblock", "euclidean"])
+def test_a_bias_beyond_float32_where_keys_are_values(metric):
+    x, y = RNG.standard_normal((3, 4)), RNG.standard_normal((20, 4))
+    bias = np.array([1e100, -1e100, 1e-100]), RNG.standard_normal(20)
+    radius = np.array([1e100, -1e100, 0])
+    as_numpy(lambda backend: cmf.within(x, y, radius, metric, bias=bias, dtype=np.float64, backend=backend))
+    as_numpy(lambda backend: cmf.ranks(x, y, [1, 2, 3], metric, bias=bias, backend=backend))

@@ -148,7 +148,7 @@ class Compared:
             key = np.where(nearest < -value, np.nextafter(nearest, np.float32(np.inf)), nearest)
             key = np.maximum(key, LOWEST)
             apart = np.float32(slack(self.metric, self.rows.shape[1])) * (1 + 2.0**-20)
-            low, high = key - np.spacing(np.abs(key)), (key + apart) + np.spacing(np.abs(key) + np.float32(apart))
+            low, high = np.nextafter(key, np.float32(-np.inf)), np.nextafter(key + apart, np.float32(np.inf))
         small = np.abs(key) < SMALLEST  # a device may take it for zero
         low, high = np.where(small, np.minimum(low, -SMALLEST), low), np.where(small, np.maximum(high, SMALLEST), high)
         none = np.isnan(value)
