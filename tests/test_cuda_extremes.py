@@ -88,3 +88,15 @@ def test_a_bias_beyond_float32_where_keys_are_values(metric):
     radius = np.array([1e100, -1e100, 0])
     as_numpy(lambda backend: cmf.within(x, y, radius, metric, bias=bias, dtype=np.float64, backend=backend))
     as_numpy(lambda backend: cmf.ranks(x, y, [1, 2, 3], metric, bias=bias, backend=backend))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
+def test_what_was_not_finite_in_one_search_hides_nothing_in_the_next(metric):
+    x, y = RNG.standard_normal((5, 6)), RNG.standard_normal((50, 6))
+    first, second = x.copy(), x.copy()
+    first[1], second[3] = np.nan, np.nan
+    with emulated():
+        gallery = cmf.Gallery(y, metric)
+        gallery.topk(first, 2, backend="cuda", check_finite=False)
+        with pytest.raises(ValueError, match="queries must be finite, got nan in row 3"):
+            gallery.topk(second, 2, backend="cuda")
