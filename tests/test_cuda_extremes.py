@@ -1,6 +1,8 @@
 """Searches with backend="cuda" where scales and biases leave bounds little room: the bits of NumPy, on the emulator."""
 
+import gc
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -100,3 +102,49 @@ def test_what_was_not_finite_in_one_search_hides_nothing_in_the_next(metric):
         gallery.topk(first, 2, backend="cuda", check_finite=False)
         with pytest.raises(ValueError, match="queries must be finite, got nan in row 3"):
             gallery.topk(second, 2, backend="cuda")
+
+
+@pytest.fixture
+def alive(monkeypatch):
+    """Calls count(driver): how many arrays of this driver are there, at any time; cycles are not collected."""
+
+    def count(driver):
+        made, empty, array = [], driver.empty, driver.array
+
+        def noted(make):
+            def call(*arguments):
+                found = make(*arguments)
+                made.append(weakref.ref(found))
+                return found
+
+            return call
+
+        driver.empty, driver.array = noted(empty), noted(array)
+        return lambda: sum(array() is not None for array in made)
+
+    gc.collect()
+    gc.disable()
+    yield count
+    gc.enable()
+
+
+@pytest.mark.parametrize("operation", ["topk", "topk_both", "within", "ranks"])
+def test_a_search_leaves_nothing_on_the_device(operation, alive):
+    """At once, not when Python looks for cycles: the next search needs the memory."""
+    x, y = RNG.standard_normal((6, 8)), RNG.standard_normal((60, 8))
+    third = {"topk": 3, "topk_both": 3, "within": 1.0, "ranks": np.arange(6)}[operation]
+    with emulated() as driver:
+        left = alive(driver)
+        getattr(cmf, operation)(x, y, third, bias=None, backend="cuda", mask=np.ones(60, bool))
+        assert left() == 0
+
+
+def test_what_ran_out_of_memory_holds_none_when_the_device_gives_back(alive):
+    x, y = RNG.standard_normal((40, 16)), RNG.standard_normal((3000, 16))
+    left = []
+    with emulated(largest=400_000) as driver:
+        count = alive(driver)
+        driver.release = lambda: left.append(count())
+        cmf.topk(x, y, 3, "cosine", backend="cuda")
+    assert left
+    assert not any(left)

@@ -7,7 +7,9 @@ Cost    2 m n d operations; device memory as in `plan`
 Sum     of the tensor cores, inside the bound (`bounds.py`), or canonical
 """
 
+import contextlib
 import time
+import weakref
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -72,11 +74,10 @@ def fitted(driver, max_bytes, attempt):
     """attempt(bytes of the device), with half as many after it ran out of memory."""
     room = min(max_bytes, driver.room())
     while True:
-        try:
+        with contextlib.suppress(driver.out_of_memory):
             return attempt(room)
-        except driver.out_of_memory:
-            driver.release()
-            room //= 2
+        driver.release()  # not before: until here the error holds the frames of the attempt, and their arrays
+        room //= 2
 
 
 def plan(m, n, d, k, row, max_bytes, room, kept=False, masked=False, score=2):
@@ -268,7 +269,8 @@ class Part:
     """Rows of the gallery that are on the device, numbered from `start` on."""
 
     def __init__(self, search, held, start):
-        self.search, self.driver, self.start = search, search.driver, start
+        self.search = weakref.proxy(search)  # which has this: a cycle would keep both, and a gallery on the device
+        self.driver, self.start = search.driver, start
         self.held = held.straight() if search.pairwise else held
         rows = slice(start, start + len(held))
         bias, allowed = search.filters.bias, search.allowed
