@@ -46,7 +46,7 @@ class Best(Lists):
     def _sweep(self, seen):
         at, n, free = 0, len(self.part), self.capacity - 2 * self.k
         while at < n:
-            step = max(1, seen * free // (2 * self.k)) if seen else self.capacity
+            step = max(1, seen * free // (2 * self.k)) if seen and n > self.capacity else self.capacity
             stop = min(n, at + (step if step < COLUMNS else step // COLUMNS * COLUMNS))
             for tile in self.part.tiles(self.queries, at, stop):
                 self.filter(tile)
