@@ -22,7 +22,7 @@ constexpr int CENTRED = 1, ROOTS = 2, SHARES = 3, GIVEN = 4;
 extern "C" __global__ void __launch_bounds__(256, 4)
 derive(const INPUT* __restrict__ rows_md, int m, int d, double* __restrict__ made_md, double* __restrict__ stat,
        int* said) {
-  const int row = (blockIdx.x * blockDim.x + threadIdx.x) / LANES, lane = threadIdx.x % LANES;
+  const int row = blockIdx.x * (blockDim.x / LANES) + threadIdx.x / LANES, lane = threadIdx.x % LANES;
   const bool here = row < m;  // the others take part in the shuffles
   const long long start = (long long)(here ? row : 0) * d;
   const INPUT* x = rows_md + start;

@@ -23,7 +23,7 @@ prepare(const INPUT* __restrict__ rows_md, int m, int d, const double* __restric
         int pitch, float16* __restrict__ code_md, int* __restrict__ exponent,
         float* __restrict__ norm, float* __restrict__ code_norm, float* __restrict__ rest, double* __restrict__ square,
         int* first_bad, int* largest) {
-  const int row = (blockIdx.x * blockDim.x + threadIdx.x) / LANES, lane = threadIdx.x % LANES;
+  const int row = blockIdx.x * (blockDim.x / LANES) + threadIdx.x / LANES, lane = threadIdx.x % LANES;
   const bool here = row < m;  // the others take part in the shuffles
   const INPUT* x = rows_md + (long long)(here ? row : 0) * d;
   const int end = here ? d : 0;

@@ -25,7 +25,7 @@ extern "C" __global__ void __launch_bounds__(256)
 vectors(const INPUT* __restrict__ rows_md, int m, int d, int form, const double* __restrict__ centre,
         double* __restrict__ vector_md, double* __restrict__ exact_md, double* __restrict__ square,
         double* __restrict__ factor) {
-  const int row = (blockIdx.x * blockDim.x + threadIdx.x) / LANES, lane = threadIdx.x % LANES;
+  const int row = blockIdx.x * (blockDim.x / LANES) + threadIdx.x / LANES, lane = threadIdx.x % LANES;
   const bool here = row < m, unit = form == COSINE || form == CORRELATION;  // the others take part in the shuffles
   const long long start = (long long)(here ? row : 0) * d;
   const INPUT* x = rows_md + start;
