@@ -9,7 +9,7 @@ import pytest
 
 import crossmodal_fast as cmf
 import simt
-from crossmodal_fast.kernels.tiles.cuda import search
+from crossmodal_fast.kernels.tiles.cuda import resident, search
 from emulated import emulated
 from searches import same
 
@@ -154,3 +154,23 @@ def test_lists_that_hold_the_whole_gallery_are_filled_at_once():
     x, y = RNG.standard_normal((2, 8)), RNG.standard_normal((300, 8))
     driver = as_numpy(lambda backend: cmf.topk(x, y, 200, "dot", backend=backend))
     assert driver.launched.count("filter") == 2
+
+
+@pytest.mark.parametrize("operation", ["topk", "within", "ranks"])
+def test_tiles_of_a_search_share_their_memory(operation, monkeypatch):
+    """Of all widths, and of blocks of queries that are under way together."""
+    monkeypatch.setattr(search, "CAPACITY_OF_FEW", 64)
+    monkeypatch.setattr(search, "QUERY_ROWS", 8)
+    x, y = RNG.standard_normal((24, 8)), RNG.standard_normal((1500, 8))
+    third = {"topk": 3, "within": 1e-9, "ranks": np.arange(24)}[operation]
+    views, scores = [], resident.Resident.scores
+
+    def noted(held, queries, make, *more):
+        views.append(scores(held, queries, make, *more))
+        return views[-1]
+
+    monkeypatch.setattr(resident.Resident, "scores", noted)
+    as_numpy(lambda backend: getattr(cmf, operation)(x, y, third, "euclidean", backend=backend))
+    starts = [view.ctypes.data for view in views]
+    assert len(views) > len(set(starts)) + 1
+    assert len(set(starts[len(starts) // 2 :])) == 1

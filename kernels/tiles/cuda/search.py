@@ -151,7 +151,7 @@ class Search:
             kept = prepared.of(f"cuda {driver.device} {self.way.key(metric)}", self._whole)
         row = max(mine, row)
         self.sizes = plan(len(x), len(y), d, k, row, max_bytes, room, kept is not None, self.pairwise, score)
-        self.groups, self.part = self.sizes.groups(len(y)), None
+        self.groups, self.part, self._scores = self.sizes.groups(len(y)), None, None
         if len(self.groups) == 1:
             self.part = Part(self, self._whole(y) if kept is None else kept, 0)  # it stays for all blocks
             self.centre = self.part.held.centre
@@ -159,6 +159,14 @@ class Search:
             self.centre = self._centre(y)
         self.spare = Spare() if self.part is None else self.part.held.spare
         self.prepare_seconds = time.perf_counter() - began
+
+    def place(self, name, shape, dtype):
+        """Memory of a tile. All tiles take the same: the device works on one after the other."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if self._scores is None or self._scores.nbytes < size:
+            self._scores = None
+            self._scores = self.driver.empty(size, np.uint8)
+        return self.driver.view(self._scores, 0, shape, np.dtype(dtype))
 
     def _centre(self, rows):
         centre = space(self.metric, rows).centre if self.way is resident else None
@@ -302,7 +310,7 @@ class Part:
         bias = None if self.bias is None else (queries.bias, self.bias)
         while first < last:
             width = min(most, last - first)
-            score = self.held.scores(queries.held, queries.make, first, width, bias)
+            score = self.held.scores(queries.held, self.search.place, first, width, bias)
             yield Tile(first, width, score, self._allowed(queries, first, width))
             first = last if one else first + width
 
