@@ -90,7 +90,7 @@ def plan(m, n, d, k, row, max_bytes, room, kept=False, masked=False, score=2):
         width = max(COLUMNS, min(tile_scores // query_rows, rows + COLUMNS))
         gallery = 0 if kept else rows * row * (1 if rows == n else 2)
         return {
-            "query_rows": min(2, -(-m // query_rows)) * query_rows * (row + 16 * capacity + 48 * k),
+            "query_rows": min(3, -(-m // query_rows)) * query_rows * (row + 16 * capacity + 48 * k),
             "rows": gallery + 16 * rows,
             "tile_scores": query_rows * width * (score + masked),
         }
