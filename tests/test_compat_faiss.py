@@ -197,7 +197,7 @@ def test_rows_come_back_and_go(faiss):
 def test_results_are_written_where_asked(faiss):
     index = faiss.IndexFlatL2(4)
     index.add(ROWS)
-    D, I = np.empty((6, 2), np.float32), np.empty((6, 2), np.int64)  # noqa: E741
+    D, I = np.empty((6, 2), np.float32), np.empty((6, 2), np.int64)  # noqa: E741 - FAISS's names
     found = index.search(QUERIES, 2, D=D, I=I)
     assert found[0] is D
     assert found[1] is I

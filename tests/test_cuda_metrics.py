@@ -85,6 +85,7 @@ def test_masks_exclusions_and_biases(name, metric, emulated, short_lists):  # no
 @pytest.mark.parametrize("metric", every("chebyshev"))
 def test_parts_blocks_and_a_kept_gallery(metric, emulated, monkeypatch):  # noqa: F811
     monkeypatch.setattr(search, "QUERY_ROWS", 3)
+    monkeypatch.setattr(search, "PASSING_ROWS", 3)
     monkeypatch.setattr(search, "LEAST_ROWS", 64)
     x, y = positive(7, 400, 12)
     keywords = {"metric_kwargs": cases.metric_kwargs(metric)}

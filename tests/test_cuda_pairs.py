@@ -77,6 +77,7 @@ def test_masks_exclusions_and_biases(name, metric, emulated, short_lists):  # no
 def test_parts_of_a_gallery_and_blocks_of_queries(metric, emulated, short_lists, monkeypatch):  # noqa: F811
     monkeypatch.setattr(search, "LEAST_ROWS", 40)
     monkeypatch.setattr(search, "QUERY_ROWS", 7)
+    monkeypatch.setattr(search, "PASSING_ROWS", 7)
     x, y = normal(20, 230, 10, np.float64)
     y *= 2.0 ** np.repeat([0, 9, -12, 3, -2], 46)[:, None]
     driver = emulated(free=30_000)

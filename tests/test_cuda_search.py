@@ -166,6 +166,19 @@ def test_little_memory_takes_parts_of_the_gallery(emulated):
         cmf.topk(x, y, 3, backend="cuda", max_bytes=least - 1)
 
 
+def test_a_gallery_that_passes_by_meets_many_queries_at_once(monkeypatch):
+    monkeypatch.setattr(search, "LEAST_ROWS", 1000)
+    row, room = 768 * 6 + 72, 1 << 30
+    kept, passing = (search.plan(10_000, n, 768, 10, row, room, room) for n in (50_000, 1_000_000))
+    assert kept.rows == 50_000
+    assert passing.rows < 1_000_000
+    assert len(kept.blocks(10_000, 50_000)) > 3
+    assert passing.blocks(10_000, 1_000_000) == [(0, 10_000)]
+    assert search.plan(20_000, 1_000_000, 768, 10, row, room, room).query_rows >= search.QUERY_ROWS
+    with pytest.raises(ValueError, match="max_bytes must be at least"):
+        search.plan(20_000, 1_000_000, 768, 10, row, 1 << 20, 1 << 20)
+
+
 @pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine"])
 def test_parts_of_very_different_scale(metric, emulated, short_lists, monkeypatch):
     """Thresholds go on from part to part, in units of each."""

@@ -93,8 +93,8 @@ def _potentials(
         tolerance=least, levels=0, keep_scores=True,
     )  # fmt: skip
     f, g = (np.full(len(one), -np.inf) for one in weights)
-    f[there[0]], g[there[1]] = plan.f, plan.g  # type: ignore[attr-defined]
-    return f, g, plan.error, plan.iterations  # type: ignore[attr-defined]
+    f[there[0]], g[there[1]] = plan.f, plan.g  # type: ignore[attr-defined]  # `match` sets them beside its tuple
+    return f, g, plan.error, plan.iterations  # type: ignore[attr-defined]  # as above
 
 
 def _weights(name: str, given: Any, size: int) -> Array:

@@ -73,7 +73,7 @@ def semantic_search(
     name = _known(score_function)
     if name is None:
         there = _theirs("semantic_search", score_function)
-        return there(  # type: ignore[no-any-return]
+        return there(  # type: ignore[no-any-return]  # the peer's own answer
             query_embeddings, corpus_embeddings, query_chunk_size, corpus_chunk_size, top_k, score_function
         )
     queries, corpus = _rows("query_embeddings", query_embeddings), _rows("corpus_embeddings", corpus_embeddings)
@@ -135,7 +135,7 @@ def paraphrase_mining_embeddings(
     name = _known(score_function)
     if name is None:
         there = _theirs("paraphrase_mining_embeddings", score_function)
-        return there(  # type: ignore[no-any-return]
+        return there(  # type: ignore[no-any-return]  # the peer's own answer
             embeddings, query_chunk_size, corpus_chunk_size, max_pairs, top_k, score_function
         )
     rows = _rows("embeddings", embeddings)

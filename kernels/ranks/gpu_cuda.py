@@ -38,9 +38,10 @@ def ranks(x, y, metric, *, row, positive, filters, max_bytes, precision, prepare
             for part, ahead in search.parts():
                 counted = _Counts(part, queries, row[goals] - rows.start, positive[goals], target[goals])
                 ahead()
-                for _ in counted.kept():
-                    stats.candidates[rows] += counted.settled()
-                counts[:, goals] += counted.totals()
+                for count in counted.kept():
+                    stats.candidates[rows] += count
+                    counted.settle()
+                counts[:, goals] += counted.total
                 if tick is not None:
                     tick(rows.start * len(y) + len(queries) * (part.start + len(part)), len(x) * len(y))
             search.done(queries, queries.make.answer()["said"])
@@ -72,8 +73,8 @@ class _Counts(Lists):
             self.low, self.high, self.decided, self.keys, self.count, np.int32(self.capacity),
         ], **self.part.held.macros)  # fmt: skip
 
-    def settled(self):
-        """Settle what is listed; returns how many pairs that were, of every query."""
+    def settle(self):
+        """Decide what is listed, and add all that the tile gives to the total."""
         self.open.fill(0)
         self.driver.launch("settle", len(self.queries), BLOCK, [
             self.keys, self.values(), self.count, np.int32(self.capacity), self.own, self.part.columns, self.start,
@@ -81,7 +82,3 @@ class _Counts(Lists):
         ], **self.part.held.macros)  # fmt: skip
         self.total += self.driver.host(self.open)
         self.total[0] += self.driver.host(self.decided)[0]
-        return self.driver.host(self.count)
-
-    def totals(self):
-        return self.total

@@ -45,8 +45,9 @@ def within(x, y, metric, *, radius, dtype, filters, max_bytes, precision, prepar
                 low, _ = interval(lists, limit[queries.number], np.arange(len(queries)))
                 lists.threshold[...] = lists.driver.xp.maximum(low, LOWEST)
                 ahead()
-                for _ in lists.kept():
-                    stats.candidates[queries.number] += _inside(lists, radius, results, biased)
+                for count in lists.kept():
+                    stats.candidates[queries.number] += count
+                    _inside(lists, count, radius, results, biased)
                 results.seen = (part.start + len(part)) / len(y)
                 if tick is not None:
                     tick(first * len(y) + (results.stop - first) * (part.start + len(part)), len(x) * len(y))
@@ -59,13 +60,14 @@ def within(x, y, metric, *, radius, dtype, filters, max_bytes, precision, prepar
     return *found, stats
 
 
-def _inside(lists, radius, results, biased):
-    """Hand over the listed pairs that are inside; returns how many were listed, of every query."""
-    metric, part, rows = lists.metric, lists.part, lists.queries.number
-    count, keys, value = lists.listed()
+def _inside(lists, count, radius, results, biased):
+    """Hand over the listed pairs that are inside."""
+    metric, part, rows, most = lists.metric, lists.part, lists.queries.number, int(count.max(initial=0))
+    if not most:
+        return
+    keys, value = lists.listed(most)
     row, slot = np.nonzero(np.arange(keys.shape[1]) < count[:, None])
     column = part.rows_of(keys[row, slot])
     given = metrics.returned(metric, value[row, slot], np.float64, biased)
     inside = given >= radius[rows[row]] if metric.descending else given <= radius[rows[row]]
     results.add(rows[row[inside]], column[inside], value[row[inside], slot[inside]])
-    return count

@@ -104,7 +104,7 @@ class IndexFlat:
             self._hold(rows[~gone])
         return int(gone.sum())
 
-    def search(self, x: Any, k: int, *, params: Any = None, D: Any = None, I: Any = None) -> Any:  # noqa: E741
+    def search(self, x: Any, k: int, *, params: Any = None, D: Any = None, I: Any = None) -> Any:  # noqa: E741 - FAISS's names
         """The k best rows of each query: (distances (m, k) float32, ids (m, k) int64).
 
         x : (m, d) queries. params : `SearchParameters`. D, I : arrays (m, k) to write into.
@@ -123,7 +123,7 @@ class IndexFlat:
         return self.search(x, k, I=labels)[1]
 
     def search_and_reconstruct(
-        self, x: Any, k: int, *, params: Any = None, D: Any = None, I: Any = None, R: Any = None  # noqa: E741
+        self, x: Any, k: int, *, params: Any = None, D: Any = None, I: Any = None, R: Any = None  # noqa: E741 - FAISS's names
     ) -> Any:  # fmt: skip
         """`search`, and the rows found (m, k, d); NaN where there is none."""
         distances, ids = self.search(float32_rows("x", x, self.d), k, params=params)

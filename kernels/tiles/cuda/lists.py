@@ -44,7 +44,7 @@ class Lists:
         ], TURNED=0, **self.part.held.macros)  # fmt: skip
 
     def kept(self):
-        """Tile after tile, filtered into lists that hold all that was kept of it; each begins with empty ones.
+        """Counts (m,) of lists, on the host, tile after tile: they hold all that was kept of it, and of it alone.
 
         A tile is twice as wide as the one before where its lists were nearly empty, and done again by halves where one
         of them was too short. Waits for the device at every tile.
@@ -54,21 +54,18 @@ class Lists:
             self.count.fill(0)
             (tile,) = self.part.tiles(self.queries, at, min(at + width, len(self.part)), one=True)
             self.filter(tile)
-            fullest = int(self.driver.host(self.count).max(initial=0))
+            count = self.driver.host(self.count)
+            fullest = int(count.max(initial=0))
             if fullest > self.capacity:
                 width = tile.width // 2
                 continue
-            yield tile
+            yield count
             at += tile.width
             width = 2 * tile.width if 4 * fullest < self.capacity else tile.width
 
-    def listed(self):
-        """(count (m,), keys, values (m, most)) on the host."""
-        count = self.driver.host(self.count)
-        most = int(count.max(initial=0))
-        if not most:
-            return count, np.zeros((len(count), 0), np.uint64), np.zeros((len(count), 0))
-        return count, *(self.driver.host(array[:, :most]) for array in (self.keys, self.values()))
+    def listed(self, most):
+        """(keys, values), both (m, most), on the host."""
+        return tuple(self.driver.host(array[:, :most]) for array in (self.keys, self.values()))
 
     def order(self):
         """How places become rows of the part: step and number, as kernels take them."""

@@ -29,7 +29,7 @@ def _version(name):
 
 def _module():
     try:
-        import cupy  # noqa: F401
+        import cupy  # noqa: F401 - whether it can be
     except Exception as error:  # noqa: BLE001 - whatever a broken installation raises
         return f"cupy cannot be imported ({_brief(error)})"
     return None

@@ -29,6 +29,7 @@ ROWS, COLUMNS = 128, 256  # of a block of filter.cu
 # 520 where scores were float32. Tiles that stay in its L2 are too small for launches from Python, 10 us each
 TILE_SCORES = 320 << 20
 QUERY_ROWS, FIRST, LEAST_ROWS = 5120, 1280, 256
+PASSING_ROWS = 16384  # queries at once where the gallery comes in parts: every block of them has all of it copied again
 FEW, LEAST_CAPACITY, CAPACITY_OF_FEW = 256, 1024, 4096  # few queries can hold more: launches outweigh what that costs
 KEPT_SHARE = 0.8  # of the free memory, that a gallery may keep
 
@@ -42,9 +43,12 @@ class Plan:
     rows: int
     tile_scores: int
 
-    def blocks(self, m):
-        """(start, stop) of queries; with many the first and the last are short, for nothing hides their copies."""
-        short = FIRST if m > 2 * FIRST and self.query_rows >= FIRST else 0
+    def blocks(self, m, n):
+        """(start, stop) of queries.
+
+        With many, and the gallery on the device, the first and the last are short, for nothing hides their copies.
+        """
+        short = FIRST if m > 2 * FIRST and self.query_rows >= FIRST and self.rows >= n else 0
         inner = m - 2 * short
         step = max(1, -(-inner // max(1, -(-inner // self.query_rows))))
         edges = [0, *range(short, m - short, step), m - short, m] if short else [*range(0, m, step), m]
@@ -82,8 +86,14 @@ def fitted(driver, max_bytes, attempt):
 
 def plan(m, n, d, k, row, max_bytes, room, kept=False, masked=False, score=2):
     """The largest sizes that fit into `room`, or ValueError with the least that would do; row, score: bytes of one."""
+    sizes = m, n, d, k, row, max_bytes, room, kept, masked, score
+    usual = _plan(QUERY_ROWS, *sizes)
+    return usual if usual.rows >= n else max(usual, _plan(PASSING_ROWS, *sizes), key=lambda found: found.query_rows)
+
+
+def _plan(most, m, n, d, k, row, max_bytes, room, kept, masked, score):
     capacity = min(n, max(LEAST_CAPACITY if m > FEW else CAPACITY_OF_FEW, 4 * k))
-    sizes = {"query_rows": min(max(1, m), QUERY_ROWS), "rows": n, "tile_scores": TILE_SCORES}
+    sizes = {"query_rows": min(max(1, m), most), "rows": n, "tile_scores": TILE_SCORES}
     least = {"query_rows": 1, "rows": n if kept else min(n, LEAST_ROWS), "tile_scores": 0}
 
     def needed(query_rows, rows, tile_scores):
@@ -195,7 +205,7 @@ class Search:
     def blocks(self):
         """`Queries`, block by block. The place of the next is taken, and marked, before the device works on this."""
         driver, x = self.driver, self.x
-        edges, places = self.sizes.blocks(len(x)), []
+        edges, places = self.sizes.blocks(len(x), len(self.y)), []
         for number, (start, stop) in enumerate(edges):
             while len(places) < min(number + 2, len(edges)):
                 first, last = edges[len(places)]
