@@ -8,7 +8,11 @@ import pytest
 
 import crossmodal_fast as cmf
 import simt
+from crossmodal_fast._arrays import on_device
 from crossmodal_fast.kernels.tiles import metrics, worth
+from crossmodal_fast.kernels.tiles.cuda.resident import uploaded
+from crossmodal_fast.kernels.tiles.cuda.tiling import read
+from crossmodal_fast.kernels.tiles.rows import Rows
 from test_cuda_search import emulated, normal  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.skipif(simt.obstacle() is not None, reason=str(simt.obstacle()))
@@ -72,9 +76,25 @@ def test_no_operation_needs_the_host(emulated, cupy):  # noqa: F811
     np.testing.assert_allclose(
         cmf.pairwise_distances(*on, "dot", backend="cuda"), cmf.pairwise_distances(x, y, "dot"), rtol=1e-6, atol=1e-5
     )
+    np.testing.assert_allclose(cmf.transfer(on[0], y[:5], backend="cuda"), x @ y[:5].T, rtol=1e-5, atol=1e-5)
+    sums = cmf.logsumexp(Tensor(x.astype(np.float64)), metric="precomputed", backend="cuda")
+    np.testing.assert_allclose(sums, np.logaddexp.reduce(x.astype(np.float64), axis=1), rtol=1e-12)
     assert Held.fetched == 0
     gallery = cmf.Gallery(on[1], "dot", copy=False)
     np.testing.assert_array_equal(gallery.topk(on[0], 2, backend="cuda").indices, cmf.topk(x, y, 2, "dot").indices)
+
+
+@pytest.mark.parametrize("order", ["F", "strided"])
+def test_rows_in_any_order_reach_kernels_in_theirs(order, emulated, cupy):  # noqa: F811
+    x, y = normal(9, 60, 8)
+    wide = np.zeros((120, 16), np.float32)
+    wide[::2, ::2] = y
+    given = np.asfortranarray(y) if order == "F" else wide[::2, ::2]
+    driver, rows = emulated(), Rows("Y", on_device(Tensor(given)))
+    assert read(driver, rows, 3, 50).flags.c_contiguous
+    assert uploaded(driver, rows, 3, 50).flags.c_contiguous
+    found = cmf.topk(Tensor(x), Tensor(given), 3, "dot", backend="cuda")
+    np.testing.assert_array_equal(found.indices, cmf.topk(x, y, 3, "dot").indices)
 
 
 def test_other_backends_copy_what_they_need(cupy):
@@ -85,9 +105,12 @@ def test_other_backends_copy_what_they_need(cupy):
 
 
 def test_auto_stays_on_the_device(emulated, cupy):  # noqa: F811
-    x, y = normal(40, 3000, 64)
+    x, y = normal(4, 30, 6)
     emulated()
-    assert cmf.topk(Tensor(x), Tensor(y), 2, return_stats=True)[2].backend != "cuda"  # 8 million operations
+    for metric in ("euclidean", "cityblock"):
+        assert cmf.topk(Tensor(x), Tensor(y), 2, metric, return_stats=True)[2].backend == "cuda"
+        assert cmf.topk(Tensor(x), y, 2, metric, return_stats=True)[2].backend == "cuda"
+        assert cmf.topk(x, y, 2, metric, return_stats=True)[2].backend == "numpy"
     by_dot = metrics.metric("dot", 768)
     here, there = (
         types.SimpleNamespace(shape=(10_000, 768), dtype=np.dtype(np.float32), store=store, __len__=None)
@@ -108,8 +131,6 @@ def test_what_is_not_finite_is_said_with_its_row(emulated, cupy):  # noqa: F811
 
 
 def test_gradients_are_refused_as_anywhere(cupy):
-    from crossmodal_fast._arrays import on_device
-
     x, _ = normal(5, 30, 4)
     assert on_device(Tensor(x, requires_grad=True)) is None
     assert on_device(x) is None

@@ -163,6 +163,13 @@ def test_a_launch_hands_over_text_macros_and_null_pointers(monkeypatch):
     drivers._launcher.cache_clear()
 
 
+def test_an_array_of_the_device_is_brought_into_c_order(monkeypatch):
+    planted(monkeypatch, 1)
+    given, made = Array(8), Array(16)
+    sys.modules["cupy"].ascontiguousarray = {given: made}.get
+    assert drivers.current().array(given) is made
+
+
 def test_a_replacement_ends_with_its_context(monkeypatch):
     planted(monkeypatch, 0)
     with drivers.replaced("first"), drivers.replaced("second"):

@@ -14,7 +14,7 @@ from ..tiles.cuda import driver as drivers
 from ..tiles.cuda import sums as running
 from ..tiles.cuda.memory import refuse
 from ..tiles.cuda.search import fitted
-from ..tiles.cuda.tiling import TILE_PAIRS, TILE_ROWS, measured, over, tiling
+from ..tiles.cuda.tiling import TILE_PAIRS, TILE_ROWS, measured, over, read, tiling
 
 UNIT = ("cosine", "correlation")  # metrics that are 1 - score
 SUM_BYTES = 64  # of a running sum, its shift, and what finishing takes
@@ -81,4 +81,4 @@ def _ready(driver, x, add, max_bytes, room, fixed):
     if fixed + row > room:
         refuse(fixed + row, max_bytes, room, f"(one row of {n} scores)")
     for start, stop in x.blocks(max(1, min((room - fixed) // row, TILE_PAIRS // n, TILE_ROWS))):
-        add(driver.array(x.block(start, stop)).astype(np.float64, copy=False), start, 0)
+        add(driver.array(read(driver, x, start, stop)).astype(np.float64, copy=False), start, 0)

@@ -27,9 +27,9 @@ Rapids with AVX-512 1.3e11, by integer codes. PAYS is how much faster the GPU mu
 def objection(backend, operation, *arguments, **keywords):
     """Why "auto" should rather take the next backend for this call, None if it should not."""
     if backend == "cuda":
-        if operation in SAME_BITS:
-            return _on_device(*arguments, **keywords)
-        return None if any(map(_lies_there, arguments[:2])) else OTHER_BITS
+        if any(hasattr(getattr(rows, "store", None), "on_device") for rows in arguments[:2]):
+            return None  # what lies on a device stays there
+        return _on_device(*arguments, **keywords) if operation in SAME_BITS else OTHER_BITS
     return NUMBA[operation](*arguments, **keywords) if backend == "numba" else None
 
 
@@ -37,18 +37,11 @@ def _on_device(x, y, metric, *, prepared=None, **_):
     if metric.form is None:
         return f"metric={metric.name!r} is not weighed for it"
     products, there = 2.0 * len(x) * len(y) * x.shape[1], prepared is not None and prepared.begins("cuda")
-    sides = [rows.dtype.itemsize * len(rows) * x.shape[1] for rows in (x, y)]
-    copies = sum(0 if _lies_there(rows) else size for rows, size in zip((x, y), sides, strict=True))
-    copies -= sides[1] if there and not _lies_there(y) else 0
+    copies = x.dtype.itemsize * x.shape[1] * (len(x) + (0 if there else len(y)))
     first = 0.0 if "cupy" in sys.modules else GPU_FIRST
     device = products / GPU_PRODUCTS + copies / GPU_COPIES + GPU_CALL + first
     host = products / (CORE_PRODUCTS * pool.threads())
-    host += sum(size for rows, size in zip((x, y), sides, strict=True) if _lies_there(rows)) / GPU_COPIES
     return None if PAYS * device <= host else f"{products:.1e} operations do not pay for {copies:.1e} bytes to copy"
-
-
-def _lies_there(rows):
-    return hasattr(getattr(rows, "store", None), "on_device")
 
 
 def _search(x, y, metric, *, precision, prepared=None, **_):

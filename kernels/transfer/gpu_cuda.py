@@ -11,6 +11,7 @@ import numpy as np
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda.mapper import finished, mapped
 from ..tiles.cuda.memory import refuse
+from ..tiles.cuda.resident import lying
 from ..tiles.cuda.search import fitted
 from ..tiles.matrices import held, matrix
 from . import cpu_numpy
@@ -71,7 +72,9 @@ class _Call:
         order = np.argsort(named, kind="stable")
         starts = np.flatnonzero(np.diff(named[order], prepend=-1, append=-1))
         numbers = named[order[starts[:-1]]]
-        e = driver.array(self.e.unchecked(start, stop).astype(dtype, copy=False))
+        there = lying(self.e)
+        rows = self.e.unchecked(start, stop) if there is None else there[start:stop]
+        e = driver.array(rows.astype(dtype, copy=False))
         result = driver.empty((stop - start, self.out.shape[1]), dtype)
         for first in range(0, len(numbers), matrices):
             last = min(first + matrices, len(numbers))

@@ -81,7 +81,7 @@ def read(driver, rows, start, stop):
     there = lying(rows)
     if there is None:
         return rows.block(start, stop)
-    part = there[start:stop].astype(rows.dtype, copy=False)
+    part = driver.xp.ascontiguousarray(there[start:stop].astype(rows.dtype, copy=False))
     if rows.check_finite and not bool(driver.xp.isfinite(part).all()):
         rows.block(start, stop)  # says which
     return part
