@@ -13,7 +13,6 @@ import numpy as np
 from ..tiles import count, engine, exact, pool
 
 PAIR_BYTES = 96  # of an undecided pair
-OBJECT_BYTES = 1 << 14  # of Python's own; seen where both threads of a call were new, and had their scratch to make
 
 
 def declines(x, y, metric, *, filters, precision, **_):
@@ -60,7 +59,7 @@ class _Counts:
 
     def fixed(self):
         most = engine.JOBS_PER_THREAD * pool.threads()
-        return OBJECT_BYTES + len(self.row) * (24 + 8 * most) + 2 * pool.threads() * self._room() * PAIR_BYTES
+        return len(self.row) * (24 + 8 * most) + 2 * pool.threads() * self._room() * PAIR_BYTES
 
     def _room(self):
         return max(self._tile(), self.search.piece // (2 * PAIR_BYTES))
