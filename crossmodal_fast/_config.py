@@ -1,7 +1,7 @@
 """Defaults of the `**control` arguments: per call, per context, per process, in that order."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
@@ -12,6 +12,7 @@ from . import _dispatch
 from ._validate import brief, flag
 
 Progress = bool | Callable[[int, int], None]
+Devices = Sequence[int] | str | None
 ENVIRONMENT = "CROSSMODAL_FAST_BACKEND"
 PRECISIONS = ("auto", "float32", "float64", "float16", "int16", "int8", "int7", "int6")
 
@@ -24,6 +25,7 @@ class Control(TypedDict, total=False):
     precision : dtype of the scan, "auto" lets the backend choose; never changes an answer of a search
     max_bytes : cap on the workspace beyond inputs, outputs and `Gallery.nbytes`
     n_threads : threads to use at most, None for all that the process may use
+    devices : GPUs that share the gallery of a search, their numbers or "all" that are visible; None for the current one
     check_finite : raise on NaN and infinity; otherwise such rows sort last
     progress : True for a bar on a terminal, or a callable (done, total)
     """
@@ -32,6 +34,7 @@ class Control(TypedDict, total=False):
     precision: str | None
     max_bytes: int | None
     n_threads: int | None
+    devices: Devices
     check_finite: bool | None
     progress: Progress | None
 
@@ -44,6 +47,7 @@ class Config:
     precision: str = "auto"
     max_bytes: int = 1 << 30
     n_threads: int | None = None
+    devices: Devices = None
     check_finite: bool = True
     progress: Progress = False
 
@@ -74,6 +78,14 @@ def _n_threads(value: Any) -> None:
         raise ValueError(f"n_threads must be a whole number above 0 or None, got {brief(value)}")
 
 
+def _devices(value: Any) -> None:
+    if value is None or (isinstance(value, str) and value == "all"):
+        return
+    numbers = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [None]
+    if not numbers or any(isinstance(one, bool) or not isinstance(one, Integral) or one < 0 for one in numbers):
+        raise ValueError(f"devices must be 'all', numbers of GPUs in a list, or None, got {brief(value)}")
+
+
 def _check_finite(value: Any) -> None:
     flag("check_finite", value)
 
@@ -88,6 +100,7 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "precision": _precision,
     "max_bytes": _max_bytes,
     "n_threads": _n_threads,
+    "devices": _devices,
     "check_finite": _check_finite,
     "progress": _progress,
 }

@@ -13,6 +13,7 @@ from ._config import Config, Control
 from ._dispatch import implementation
 from ._threads import blas_threads
 from .kernels.tiles import metrics, pool, rectangle
+from .kernels.tiles.devices import devices
 from .kernels.tiles.encode import Space
 from .kernels.tiles.filters import Filters
 from .kernels.tiles.rows import Rows
@@ -274,10 +275,11 @@ def metric_of(name: str, given: dict[str, Any], d: int, *sides: Rows) -> metrics
 
 @contextmanager
 def running(settled: Config, label: str) -> Iterator[Progress]:
-    """BLAS and our threads limited to `n_threads`, NumPy's warnings off; yields whom to tell of progress, or None."""
+    """Threads of BLAS and ours limited, GPUs chosen, NumPy's warnings off; yields whom to tell of progress, or None."""
     with ExitStack() as stack:
         stack.enter_context(blas_threads(settled.n_threads))
         stack.enter_context(pool.at_most(settled.n_threads))
+        stack.enter_context(devices(settled.devices))
         stack.enter_context(np.errstate(all="ignore"))
         if settled.progress is True:
             from ._progress import bar

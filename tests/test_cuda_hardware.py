@@ -7,6 +7,7 @@ import cases
 import crossmodal_fast as cmf
 from crossmodal_fast import _dispatch
 from crossmodal_fast.kernels.tiles.cuda import driver as drivers
+from searches import border, everything, flat
 
 
 def obstacle():
@@ -73,3 +74,18 @@ def test_many_rows(metric, dtype):
     x, y = (rng.standard_normal((rows, 96)).astype(dtype) for rows in (3000, 20_000))
     stats = same(x, y, 10, metric, exclude=rng.integers(-1, len(y), len(x)))
     assert not np.any(stats.widened)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine", "cityblock"])
+def test_shares_of_a_gallery(metric):
+    """All devices, and one of them three times over."""
+    rng = np.random.default_rng(23)
+    x, y = (rng.standard_normal((rows, 48)).astype(np.float32) for rows in (300, 5000))
+    y[5::9] = y[4]
+    third = border(x, y, 7, metric)
+    wanted = everything(x, y, third, metric, backend="numpy")
+    for devices in ("all", [0, 0, 0]):
+        for part, other in zip(
+            flat(everything(x, y, third, metric, backend="cuda", devices=devices)), flat(wanted), strict=True
+        ):
+            np.testing.assert_array_equal(part, other)

@@ -1,6 +1,7 @@
 """Large copies from the device by pinned buffers, on host memory: what comes, in which order, and no buffer twice."""
 
 import ctypes
+import threading
 import types
 
 import numpy as np
@@ -50,7 +51,7 @@ def cupy(request, monkeypatch):
     monkeypatch.setattr(staging, "WORTH", 1 << 11)
     stream, current = Stream(), Stream()
     memory = [(np.zeros(1 << 10, np.uint8), Event()) for _ in range(2)]
-    monkeypatch.setattr(staging, "_buffers", lambda device: (stream, memory))
+    monkeypatch.setattr(staging, "_made", lambda device: (threading.Lock(), stream, memory))
 
     def copy(target, source, count, kind, where):
         assert (kind, where) == (2, stream.ptr)

@@ -185,6 +185,7 @@ VALUES = [
     (lambda: topk(max_bytes=0), "max_bytes must be a whole number of bytes above 0, got 0"),
     (lambda: topk(max_bytes=1e9), "max_bytes must be a whole number of bytes above 0, got 1000000000.0"),
     (lambda: topk(n_threads=0), "n_threads must be a whole number above 0 or None, got 0"),
+    (lambda: topk(devices="both"), "devices must be 'all', numbers of GPUs in a list, or None, got 'both'"),
     (lambda: topk(check_finite="no"), "check_finite must be True or False, got 'no'"),
     (lambda: topk(progress="yes"), "progress must be True, False or a callable (done, total), got 'yes'"),
     (lambda: assign("max_bytes", "1G"), "max_bytes must be a whole number of bytes above 0, got '1G'"),
@@ -217,11 +218,11 @@ DTYPES = [
     (lambda: transfer(X, CUBE, which=[0.0, 1.0, 1.0]), "which must be whole numbers, got dtype float64"),
     (lambda: gallery(ids=[0.5] * 5), "ids must be whole numbers, got dtype float64"),
     (lambda: gallery().topk(X, 1, exclude=[0.5] * 3), "exclude must be whole numbers, got dtype float64"),
-    (lambda: topk(threads=2), "control arguments must be among ['backend', 'check_finite', 'max_bytes', 'n_threads', 'precision', 'progress'], got 'threads'"),
+    (lambda: topk(threads=2), "control arguments must be among ['backend', 'check_finite', 'devices', 'max_bytes', 'n_threads', 'precision', 'progress'], got 'threads'"),
 ]  # fmt: skip
 
 OTHERS = [
-    (AttributeError, lambda: assign("threads", 2), "config must be one of ['backend', 'check_finite', 'max_bytes', 'n_threads', 'precision', 'progress'], got 'threads'"),
+    (AttributeError, lambda: assign("threads", 2), "config must be one of ['backend', 'check_finite', 'devices', 'max_bytes', 'n_threads', 'precision', 'progress'], got 'threads'"),
     (KeyError, lambda: gallery().remove([3, 9]), "'ids must be in the gallery, got 9'"),
     (KeyError, lambda: gallery().topk(X, 1, exclude=[0, 7, 1]), "'ids must be in the gallery, got 7'"),
     (cmf.BackendUnavailable, lambda: topk(backend="numpy", precision="int8"), "topk cannot run with backend='numpy' (numpy: it scans in float32 or float64, not precision='int8')"),

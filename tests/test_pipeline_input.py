@@ -257,7 +257,7 @@ class DropsRows:
         (lambda: prepared().knowledge_transfer("audio", ["image"], fit=False), ValueError,
          "target must be one of the modalities image, audio, text, got ['image']"),
         (lambda: CrossModalPipeline(control={"threads": 2}).fit(TRAIN), TypeError,
-         "control arguments must be among ['backend', 'check_finite', 'max_bytes', 'n_threads', 'precision', "
+         "control arguments must be among ['backend', 'check_finite', 'devices', 'max_bytes', 'n_threads', 'precision', "
          "'progress'], got 'threads'"),
         (lambda: CrossModalPipeline(control="numpy").fit(TRAIN), TypeError,
          "control must be a dict of control arguments, got 'numpy'"),

@@ -7,15 +7,18 @@ Cost    2 m n d fp16 operations, 2 float32 operations a score and a goal of its 
 Sum     canonical (`tiles/cuda/rerank.cu`)
 """
 
+import threading
 import time
 
 import numpy as np
 
 from ..tiles.cuda import driver as drivers
+from ..tiles.cuda import shares
 from ..tiles.cuda.derived import BLOCK
 from ..tiles.cuda.goals import interval, of_pairs
 from ..tiles.cuda.lists import Lists
 from ..tiles.cuda.search import COLUMNS, Search, fitted, objection
+from ..tiles.filters import Stats
 
 COUNTED_ROWS = 64  # of a block of count.cu
 
@@ -26,30 +29,39 @@ def declines(x, y, metric, *, filters, precision, **_):
 
 def ranks(x, y, metric, *, row, positive, filters, max_bytes, precision, prepared=None, tick=None):
     """(better, before, equal, Stats)."""
-    began = time.perf_counter()
+    began, driver = time.perf_counter(), drivers.current()
+    parts = shares.of(driver, x, y, filters, prepared)
+    if len(parts) > 1:
+        x = x.part(0, len(x), threading.Lock())
+    target = of_pairs(x, y, metric, filters, row, positive)
 
-    def searched(room):
-        search = Search(drivers.current(), x, y, metric, filters, 1, max_bytes, room, prepared)
-        stats = search.stats()
-        target, counts = of_pairs(x, y, metric, filters, row, positive), np.zeros((3, len(row)), np.int64)
-        for queries in search.blocks():
-            rows = slice(queries.number[0], queries.number[-1] + 1)
-            goals = slice(*np.searchsorted(row, [rows.start, rows.stop]))
-            for part, ahead in search.parts():
-                counted = _Counts(part, queries, row[goals] - rows.start, positive[goals], target[goals])
-                ahead()
-                for count in counted.kept():
-                    stats.candidates[rows] += count
-                    counted.settle()
-                counts[:, goals] += counted.total
-                if tick is not None:
-                    tick(rows.start * len(y) + len(queries) * (part.start + len(part)), len(x) * len(y))
-            search.done(queries, queries.make.answer()["said"])
-        return *counts, stats
+    def counted(part, told):
+        def searched(room):
+            search = Search(driver, x, part.y, metric, part.filters, 1, max_bytes, room, part.prepared)
+            counts, stats, n = np.zeros((3, len(row)), np.int64), search.stats(), len(part.y)
+            for queries in search.blocks():
+                rows = slice(queries.number[0], queries.number[-1] + 1)
+                goals = slice(*np.searchsorted(row, [rows.start, rows.stop]))
+                local = row[goals] - rows.start, positive[goals] - part.start, target[goals]
+                for here, ahead in search.parts():
+                    found = _Counts(here, queries, *local)
+                    ahead()
+                    for count in found.kept():
+                        stats.candidates[rows] += count
+                        found.settle()
+                    counts[:, goals] += found.total
+                    told(rows.start * n + len(queries) * (here.start + len(here)))
+                search.done(queries, queries.make.answer()["said"])
+            return counts, stats
 
-    *counts, stats = fitted(drivers.current(), max_bytes, searched)
+        return fitted(driver, max_bytes, searched)
+
+    counts, stats = zip(
+        *shares.each(driver, parts, counted, tick and (lambda done: tick(done, len(x) * len(y)))), strict=True
+    )
+    stats = Stats.of(stats)
     stats.scan_seconds = time.perf_counter() - began - stats.prepare_seconds
-    return *counts, stats
+    return *sum(counts), stats
 
 
 class _Counts(Lists):

@@ -40,6 +40,16 @@ class Filters:
             None if self.bias is None else (self.bias[0][rows], self.bias[1]),
         )
 
+    def among(self, start, stop, reading):
+        """The filters of a search among gallery rows start to stop, numbered from 0; stores are read under the lock."""
+        exclude, mask, columns = self.exclude, self.mask, slice(start, stop)
+        if exclude is not None:
+            exclude = np.where((exclude >= start) & (exclude < stop), exclude - start, -1)
+        if mask is not None:
+            array = isinstance(mask, np.ndarray)
+            mask = mask[..., columns] if array else MaskOfColumns(mask, columns, reading)
+        return Filters(exclude, mask, None if self.bias is None else (self.bias[0], self.bias[1][columns]))
+
     def turned(self, m, n):
         """The filters of the columns' search among the rows, of m rows and n columns."""
         bias, mask, exclude = self.bias and self.bias[::-1], None, None
@@ -79,6 +89,17 @@ class Stats:
     prepare_seconds: float = 0.0
     scan_seconds: float = 0.0
 
+    @classmethod
+    def of(cls, several):
+        """Of searches of the same queries in shares of a gallery, at the same time."""
+        several = list(several)
+        return cls(
+            sum(stats.candidates for stats in several),
+            np.any([stats.widened for stats in several], axis=0),
+            several[0].precision,
+            max(stats.prepare_seconds for stats in several),
+        )
+
 
 class PickedMask:
     """Some rows of a mask (m, n), asked for by slices."""
@@ -91,3 +112,17 @@ class PickedMask:
         if isinstance(self.mask, np.ndarray):
             return self.mask[rows, columns]
         return np.asarray(self.mask[rows[0] : rows[-1] + 1, columns])[rows - rows[0]]
+
+
+class MaskOfColumns:
+    """Some neighbouring columns of a mask (n,) or (m, n), asked for by slices, one reader at a time."""
+
+    def __init__(self, mask, columns, reading):
+        self.mask, self.start, self.reading = mask, columns.start, reading
+        self.shape = (*mask.shape[:-1], columns.stop - columns.start)
+
+    def __getitem__(self, part):
+        *rows, columns = part if isinstance(part, tuple) else (part,)
+        first, last, _ = columns.indices(self.shape[-1])
+        with self.reading:
+            return np.asarray(self.mask[(*rows, slice(self.start + first, self.start + last))])

@@ -13,11 +13,11 @@ class Prepared:
 
     rows: object  # `Rows` of the gallery
     made: dict = field(default_factory=dict)
-    _making: threading.Lock = field(default_factory=threading.Lock)
+    _making: dict = field(default_factory=dict)  # a lock for each name
 
     def of(self, name, make):
         """The codes of that name, made from the rows where they are not there."""
-        with self._making:
+        with self._making.setdefault(name, threading.Lock()):
             if name not in self.made:
                 self.made[name] = make(self.rows)
             return self.made[name]
@@ -28,12 +28,39 @@ class Prepared:
 
     def extended(self, rows, start):
         """With the rows from `start` on behind those already here."""
-        return Prepared(rows, {name: codes.extended(rows, start) for name, codes in list(self.made.items())})
+        return Prepared(rows, {name: codes.extended(rows, start) for name, codes in self._whole()})
 
     def kept(self, rows, kept):
         """Without the rows where `kept` (n,) is False; `rows` are those left."""
-        return Prepared(rows, {name: codes.kept(rows, kept) for name, codes in list(self.made.items())})
+        return Prepared(rows, {name: codes.kept(rows, kept) for name, codes in self._whole()})
+
+    def _whole(self):
+        return [(name, codes) for name, codes in list(self.made.items()) if not isinstance(codes, Stretch)]
 
     @property
     def nbytes(self):
         return sum(codes.nbytes for codes in list(self.made.values()))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Codes of some of a gallery's rows. The next search makes them again once rows have come or gone."""
+
+    codes: object
+
+    @property
+    def nbytes(self):
+        return self.codes.nbytes
+
+
+@dataclass(frozen=True)
+class Share:
+    """A stretch of a gallery, for those who take it for a gallery."""
+
+    prepared: Prepared
+    rows: object  # `Rows` from start to stop
+    start: int
+    stop: int
+
+    def of(self, name, make):
+        return self.prepared.of(f"{name} rows {self.start} to {self.stop}", lambda _: Stretch(make(self.rows))).codes

@@ -19,11 +19,12 @@ class Rows:
     """(n, d) matrix behind any sliceable store: an array, a memmap, an HDF5 or zarr data set.
 
     `block(start, stop)` and `take(index)` give float32 where that holds every value of the store's dtype, else float64.
-    A block is checked for NaN and infinity if `check_finite`; `take` re-reads rows that a block has shown.
+    A block is checked for NaN and infinity if `check_finite`; `take` re-reads rows that a block has shown. `first`: the
+    number by which row 0 is named.
     """
 
-    def __init__(self, name, store, check_finite=True):
-        self.name, self.store, self.check_finite = name, store, check_finite
+    def __init__(self, name, store, check_finite=True, first=0):
+        self.name, self.store, self.check_finite, self.first = name, store, check_finite, first
         self.shape = store.shape
         self.dtype = holding(store.dtype)
 
@@ -46,7 +47,7 @@ class Rows:
                     row = first + int(np.argmin(np.isfinite(rows[first : first + step]).all(axis=1)))
                     value = rows[row][~np.isfinite(rows[row])][0]
                     raise ValueError(
-                        f"{self.name} must be finite, got {value} in row {start + row}; "
+                        f"{self.name} must be finite, got {value} in row {self.first + start + row}; "
                         "check_finite=False sorts such rows last"
                     )
         return rows
@@ -72,6 +73,12 @@ class Rows:
         """Some of the rows, at ascending positions."""
         return Rows(self.name, _Picked(self.store, index), self.check_finite)
 
+    def part(self, start, stop, reading):
+        """Those from start to stop; stores other than arrays need not bear two readers, and are read under the lock."""
+        array = isinstance(self.store, np.ndarray)
+        store = self.store[start:stop] if array else _Stretch(self.store, start, stop, reading)
+        return Rows(self.name, store, self.check_finite, self.first + start)
+
 
 class _Picked:
     """Some rows of a store, read when they are asked for."""
@@ -82,3 +89,23 @@ class _Picked:
 
     def __getitem__(self, part):
         return np.asarray(self.store[self.index[part]])
+
+
+class _Stretch:
+    """Rows start to stop of a store, one reader at a time."""
+
+    def __init__(self, store, start, stop, reading):
+        self.store, self.start, self.reading = store, start, reading
+        self.shape, self.dtype = (stop - start, store.shape[1]), store.dtype
+
+    def __getitem__(self, part):
+        if isinstance(part, slice):
+            first, last, step = part.indices(len(self))
+            part = slice(self.start + first, self.start + last, step)
+        else:
+            part = self.start + part
+        with self.reading:
+            return np.asarray(self.store[part])
+
+    def __len__(self):
+        return self.shape[0]

@@ -167,3 +167,9 @@ class Shortlist:
         value[entries.owner, slot] = entries.value
         partner[entries.owner, slot] = entries.partner
         return value, partner
+
+
+def foremost(value, partner, k):
+    """The k first of every row of (m, entries) by (value, partner), NaN after all numbers, empty slots last."""
+    order = np.lexsort((partner, value, partner < 0), axis=1)[:, :k]
+    return np.take_along_axis(value, order, 1), np.take_along_axis(partner, order, 1)

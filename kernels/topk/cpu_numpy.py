@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from ..tiles import loop, metrics
-from ..tiles.shortlist import Shortlist
+from ..tiles.shortlist import Shortlist, foremost
 
 
 def declines(x, y, metric, *, out, filters, precision, **_):
@@ -52,7 +52,5 @@ def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tic
 
 def _merge(value, index, owners, new_value, new_index):
     """Fold another block's best into (n, k) values and indices in place; empty slots stay last."""
-    k = value.shape[1]
-    both, partner = np.hstack([value[owners], new_value]), np.hstack([index[owners], new_index])
-    order = np.lexsort((partner, both, partner < 0), axis=1)[:, :k]
-    value[owners], index[owners] = np.take_along_axis(both, order, 1), np.take_along_axis(partner, order, 1)
+    both = np.hstack([value[owners], new_value]), np.hstack([index[owners], new_index])
+    value[owners], index[owners] = foremost(*both, value.shape[1])

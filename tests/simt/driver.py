@@ -1,5 +1,6 @@
 """The driver of `kernels/tiles/cuda/driver.py` on NumPy memory and the emulator: launchers run without a GPU."""
 
+import contextlib
 import threading
 
 import numpy as np
@@ -13,22 +14,59 @@ class OutOfMemory(MemoryError):
     """Stands for CuPy's."""
 
 
+class Lying(np.ndarray):
+    """An array that knows its device, as do those made from it."""
+
+    number = None
+
+    def __array_finalize__(self, made_from):
+        self.number = getattr(made_from, "number", None)
+
+
 class Emulated:
     """Kernels in one build, a new seed each launch; products off by what tensor cores may lose at most.
 
     `hostile` moves every score by a random part of so much of |x||y|: any certificate that leans on better luck fails.
     `largest` is the size of an array, in bytes, beyond which the device is out of memory; `free` what it says is left.
+    Of several devices, each sees its own arrays alone.
     """
 
-    xp, device, out_of_memory = np, 0, OutOfMemory
+    xp, out_of_memory = np, OutOfMemory
 
-    def __init__(self, flavour="plain", seed=1, hostile=0.0, largest=1 << 40, free=1 << 40):
+    def __init__(self, flavour="plain", seed=1, hostile=0.0, largest=1 << 40, free=1 << 40, devices=1):
         self.flavour, self.seed, self.hostile, self.largest, self.free = flavour, seed, hostile, largest, free
+        self.count, self.thread, self.used = devices, threading.local(), set()
         self.random = np.random.default_rng(seed)
         self.launched, self.released, self.marks = [], 0, []
 
+    @property
+    def device(self):
+        return getattr(self.thread, "device", 0)
+
+    def devices(self):
+        return self.count
+
+    @contextlib.contextmanager
+    def on(self, device):
+        before, self.thread.device = self.device, self.device if device is None else device
+        try:
+            yield
+        finally:
+            self.thread.device = before
+
+    def _here(self, *arrays):
+        """It is an error to hand a device what lies on another."""
+        self.used.add(self.device)
+        for array in arrays:
+            assert getattr(array, "number", None) in (None, self.device), "an array lies on another device"
+
+    def _lying(self, array):
+        made = array.view(Lying)
+        made.number = self.device
+        return made
+
     def empty(self, shape, dtype=np.float64):
-        made = np.empty(shape, dtype)
+        made = self._lying(np.empty(shape, dtype))
         if made.nbytes > self.largest:
             raise OutOfMemory
         made.view(np.uint8).fill(0xFF)  # NaN, and whatever else nobody should read
@@ -38,17 +76,21 @@ class Emulated:
         return block[at : at + int(np.prod(shape)) * dtype.itemsize].view(dtype).reshape(shape)
 
     def array(self, host):
-        return np.array(host, order="C")
+        self._here(host)
+        return self._lying(np.array(host, order="C"))
 
     def put(self, target, host, after=None):
         assert after is None or after in self.marks
+        self._here(target)
         target[:] = host
 
     def host(self, array):
+        self._here(array)
         return np.array(array)
 
     def into(self, target, array, after=None):
         assert after is None or after in self.marks
+        self._here(array)
         target[...] = array
 
     def mark(self):
@@ -66,12 +108,14 @@ class Emulated:
 
     def run(self, kernel, grid, arguments, block=256, **macros):
         self.seed += 1
+        self._here(*arguments)
         self.launched.append(kernel)
         library = simt.build(simt.CUDA / f"{kernel}.cu", self.flavour, **macros)
         with _one_block:
             library.launch(kernel, grid, block, arguments, seed=self.seed)
 
     def gemm(self, x_md, y_nd, score, scale):
+        self._here(x_md, y_nd, score)
         x, y = x_md.astype(np.float32), y_nd.astype(np.float32)
         exact = x @ y.T
         self._move(x, y, exact)
@@ -80,6 +124,7 @@ class Emulated:
     def product(self, x_md, y_nd, out_mn, *, added=False):
         assert x_md.dtype == y_nd.dtype == out_mn.dtype
         assert out_mn.flags.c_contiguous
+        self._here(x_md, y_nd, out_mn)
         with np.errstate(over="ignore", invalid="ignore"):
             out_mn[...] = x_md @ y_nd.T + (out_mn if added else 0)
         self._move(x_md, y_nd, out_mn)

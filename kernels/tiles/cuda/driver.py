@@ -2,7 +2,8 @@
 
 A driver has `xp` (NumPy's names on its arrays), `empty`, `view`, `array`, `put`, `host` and `into` (memory, and copies
 to the device and back), `launch`, `gemm`, `product` and `products`, `room` (bytes that are free), `mark` (all that was
-asked for so far), `release`, and `out_of_memory`. Nothing else of CuPy is used by the launchers.
+asked for so far), `release`, `out_of_memory`, and `device`, `devices` and `on` (which one, how many, another one inside
+a block). Nothing else of CuPy is used by the launchers.
 """
 
 import contextlib
@@ -88,6 +89,13 @@ class Cupy:
     @property
     def device(self):
         return self.xp.cuda.Device().id
+
+    def devices(self):
+        return self.xp.cuda.runtime.getDeviceCount()
+
+    def on(self, device):
+        """Makes a device the current one of this thread; None changes nothing."""
+        return contextlib.nullcontext() if device is None else self.xp.cuda.Device(device)
 
     def view(self, block, at, shape, dtype):
         """Part of a block of bytes, as another array."""
