@@ -283,8 +283,8 @@ def test_few_rows_in_many_columns():
         (lambda x: diagnose(x, x, seed=-1), ValueError, "seed must be at least 0, got -1"),
         (lambda x: diagnose(x, x, paired="no"), ValueError, "paired must be True or False, got 'no'"),
         (lambda x: diagnose(x, x, mask=x), TypeError,
-         "control arguments must be among ['backend', 'check_finite', 'devices', 'max_bytes', 'n_threads', 'precision', "
-         "'progress'], got 'mask'"),
+         "control arguments must be among ['backend', 'check_finite', 'devices', 'max_bytes', 'n_threads', "
+         "'precision', 'progress'], got 'mask'"),
     ],
 )  # fmt: skip
 def test_sentences(call, error, sentence, x):

@@ -334,8 +334,8 @@ NAN = np.array([[1.0, 2.0], [np.nan, 0.0]])
         (lambda: retrieval(EYE, EYE, (np.arange(4) * 2, [0, 1, 2, 2, 1, 0])), ValueError,
          "positives must name a row once per query, got 2 twice for query 1"),
         (lambda: retrieval(EYE, EYE, mask=EYE > 0), TypeError,
-         "control arguments must be among ['backend', 'check_finite', 'devices', 'max_bytes', 'n_threads', 'precision', "
-         "'progress'], got 'mask'"),
+         "control arguments must be among ['backend', 'check_finite', 'devices', 'max_bytes', 'n_threads', "
+         "'precision', 'progress'], got 'mask'"),
         (lambda: retrieval(EYE, metric="precomputed", backend="abacus"), ValueError,
          "backend must be 'auto' or one of ['cuda', 'numba', 'numpy'], got 'abacus'"),
         (lambda: retrieval(EYE, metric="precomputed", max_bytes=71), ValueError,

@@ -257,8 +257,8 @@ class DropsRows:
         (lambda: prepared().knowledge_transfer("audio", ["image"], fit=False), ValueError,
          "target must be one of the modalities image, audio, text, got ['image']"),
         (lambda: CrossModalPipeline(control={"threads": 2}).fit(TRAIN), TypeError,
-         "control arguments must be among ['backend', 'check_finite', 'devices', 'max_bytes', 'n_threads', 'precision', "
-         "'progress'], got 'threads'"),
+         "control arguments must be among ['backend', 'check_finite', 'devices', 'max_bytes', 'n_threads', "
+         "'precision', 'progress'], got 'threads'"),
         (lambda: CrossModalPipeline(control="numpy").fit(TRAIN), TypeError,
          "control must be a dict of control arguments, got 'numpy'"),
         (lambda: fitted(weights={"imgae": 2}).match_and_align("image", "audio"), ValueError,
