@@ -20,14 +20,14 @@ def declines(x, y, metric, *, filters, precision, **_):
 
 
 @pool.fewer_if_short
-def ranks(x, y, metric, *, row, positive, filters, max_bytes, precision, prepared=None, tick=None):
-    """(better, before, equal, Stats)."""
+def ranks(x, y, metric, *, row, positive, target=None, filters, max_bytes, precision, prepared=None, tick=None):
+    """(better, before, equal, Stats); with the ordered values of the positives as `target` they may lie outside y."""
     began = time.perf_counter()
     search = engine.search(x, y, metric, filters, precision, max_bytes, prepared, tick)
     counts, turn = np.zeros((3, len(row)), np.int64), np.arange(len(row)) - np.searchsorted(row, row)
     for first in range(0, int(turn.max(initial=0)) + 1, count.GOALS):  # of each row as many as one visit counts
         part = np.flatnonzero((turn >= first) & (turn < first + count.GOALS))
-        keeper = _Counts(search, row[part], positive[part])
+        keeper = _Counts(search, row[part], positive[part], None if target is None else target[part])
         if search.bounded:
             search.visit(keeper)
         else:
@@ -42,10 +42,10 @@ class _Counts:
 
     owns_columns = mirrored = False
 
-    def __init__(self, search, row, positive):
+    def __init__(self, search, row, positive, target=None):
         self.search, self.row, self.positive = search, row, positive
         self.counts = tuple(np.zeros(len(row), np.int64) for _ in range(3))
-        self.target = np.empty(len(row))
+        self.known, self.target = target is not None, np.empty(len(row)) if target is None else target
         self.most = int(np.bincount(row).max(initial=1))  # goals of a row
 
     def __str__(self):
@@ -96,6 +96,8 @@ class _Counts:
         self.better = np.zeros((ranges, len(local)), np.int64)
 
     def _targets(self, goals):
+        if self.known:
+            return
         step = max(1, self.search.piece // 64)
         for start in range(goals.start, goals.stop, step):
             part = slice(start, min(start + step, goals.stop))

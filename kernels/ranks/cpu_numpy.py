@@ -19,11 +19,11 @@ def declines(x, y, metric, *, filters, precision, **_):
     return loop.declines(precision)
 
 
-def ranks(x, y, metric, *, row, positive, filters, max_bytes, precision, prepared=None, tick=None):
-    """(better, before, equal, Stats)."""
+def ranks(x, y, metric, *, row, positive, target=None, filters, max_bytes, precision, prepared=None, tick=None):
+    """(better, before, equal, Stats); with the ordered values of the positives as `target` they may lie outside y."""
     began = time.perf_counter()
     scan = loop.visit(x, y, metric, filters, 1, 0, max_bytes, precision, prepared, tick)
-    target = scan.exact(row, positive)
+    target = scan.exact(row, positive) if target is None else target
     scan.stats.candidates[:] = 0
     better, before, equal = (np.zeros(len(row), np.int64) for _ in range(3))
     for _, queries in scan.query_blocks():

@@ -27,13 +27,13 @@ def declines(x, y, metric, *, filters, precision, **_):
     return objection(metric, filters, precision)
 
 
-def ranks(x, y, metric, *, row, positive, filters, max_bytes, precision, prepared=None, tick=None):
-    """(better, before, equal, Stats)."""
+def ranks(x, y, metric, *, row, positive, target=None, filters, max_bytes, precision, prepared=None, tick=None):
+    """(better, before, equal, Stats); with the ordered values of the positives as `target` they may lie outside y."""
     began, driver = time.perf_counter(), drivers.current()
     parts = shares.of(driver, x, y, filters, prepared)
     if len(parts) > 1:
         x = x.part(0, len(x), threading.Lock())
-    target = of_pairs(x, y, metric, filters, row, positive)
+    target = of_pairs(x, y, metric, filters, row, positive) if target is None else target
 
     def counted(part, told):
         def searched(room):

@@ -50,8 +50,8 @@ class Best:
 
     mirrored = False
 
-    def __init__(self, search, out, k, k_columns):
-        self.search, self.out, self.k, self.k_columns = search, out, k, k_columns
+    def __init__(self, search, out, k, k_columns, limit=None):
+        self.search, self.out, self.k, self.k_columns, self.limit = search, out, k, k_columns, limit
         self.owns_columns = k_columns > 0
         room = ROOM[search.precision]
         self.capacity, self.column_capacity = 4 * k + room, 2 * k_columns + room
@@ -86,6 +86,14 @@ class Best:
             part.least[last - first :] = np.inf
             part.least[: last - first][x.lost] = np.inf
         self.columns = None
+        if self.limit is not None:
+            self._limited(last - first)
+
+    def _limited(self, count):
+        """Thresholds that begin at the limits of the rows, as if their k best so far were there."""
+        low, _ = self.x.keys(np.arange(count), self.limit[self.first : self.last])
+        for part in self.rows:
+            part.lows[:count], part.least[:count] = low[:, None], np.maximum(part.least[:count], low)
 
     def gallery(self, left, right, y):
         if self.owns_columns:

@@ -19,8 +19,8 @@ class Rows:
     """(n, d) matrix behind any sliceable store: an array, a memmap, an HDF5 or zarr data set.
 
     `block(start, stop)` and `take(index)` give float32 where that holds every value of the store's dtype, else float64.
-    A block is checked for NaN and infinity if `check_finite`; `take` re-reads rows that a block has shown. `first`: the
-    number by which row 0 is named.
+    A block is checked for NaN and infinity if `check_finite`; `take` re-reads rows that a block has shown. `first` is
+    the number of its first row in sentences, where the store is a part of what the caller gave.
     """
 
     def __init__(self, name, store, check_finite=True, first=0):

@@ -56,12 +56,16 @@ def _rank_within(owner):
 
 
 class Shortlist:
-    """The k best partners of `owners` (ascending positions); `exact(owner, partner)` gives ordered canonical values."""
+    """The k best partners of `owners` (ascending positions); `exact(owner, partner)` gives ordered canonical values.
 
-    def __init__(self, owners, k, capacity, exact):
+    limit (owners,): pairs with ordered values above it may be left out.
+    """
+
+    def __init__(self, owners, k, capacity, exact, limit=None):
         self.owners, self.k, self.capacity, self.exact = owners, k, capacity, exact
         self.threshold = np.full(len(owners), -np.inf)  # of the key
-        self.worst = np.full(len(owners), np.inf)  # k-th best canonical value so far
+        self.worst = np.full(len(owners), np.inf) if limit is None else limit.copy()  # k-th best canonical value so far
+        self.limit = limit
         self.settled = 0
         self._parts = []
         self._waiting = 0
@@ -72,6 +76,9 @@ class Shortlist:
         if tile.value is not None:
             self._offer_values(tile, slot)
             return
+        if self.limit is not None and tile.key is not None:
+            low, _ = tile.key(np.arange(len(slot)), self.limit[slot])
+            self.threshold[slot] = np.fmax(self.threshold[slot], low)
         keep = tile.reaches(self.threshold[slot])
         if np.count_nonzero(keep) > CROWD * self.k + FEW:
             self._thin(tile, slot, keep)

@@ -19,36 +19,37 @@ def declines(x, y, metric, *, out, filters, precision, **_):
 
 
 @pool.fewer_if_short
-def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tick=None):
+def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tick=None, limit=None):
     """Fill `out`, [(distances, indices) of the rows] and maybe [.. of the columns]; returns Stats.
 
-    `prepared` is y encoded before (`tiles/prepared.py`).
+    `prepared` is y encoded before (`tiles/prepared.py`). `limit` (m,): pairs of a row whose ordered value is above
+    its limit may be left out.
     """
     began = time.perf_counter()
     k, k_columns = (*(indices.shape[1] for _, indices in out), 0)[:2]
     search = keeper = None
-    if k_columns == 0 and prepared is None and selfjoin.fits(x, y, metric, filters):
+    if k_columns == 0 and prepared is None and limit is None and selfjoin.fits(x, y, metric, filters):
         tick = tick and selfjoin.Forward(tick, len(y))
         search = engine.search(x, y, metric, filters, precision, max_bytes, None, tick, k, k)
         keeper = selfjoin.swept(search, out, k)
     if keeper is None:
         search = engine.search(x, y, metric, filters, precision, max_bytes, prepared, tick, k, k_columns)
-        keeper = Best(search, out, k, k_columns)
+        keeper = Best(search, out, k, k_columns, limit)
         if precision == "auto" and search.precision in WIDER and not search.fits(keeper):
             wider = WIDER[search.precision]
             search = engine.search(x, y, metric, filters, wider, max_bytes, prepared, tick, k, k_columns)
-            keeper = Best(search, out, k, k_columns)
+            keeper = Best(search, out, k, k_columns, limit)
         if search.bounded:
             search.visit(keeper)
         else:
             keeper.alone()
         keeper.finish()
-    _again(search, out[0], keeper.crowded)
+    _again(search, out[0], keeper.crowded, limit)
     search.stats.scan_seconds = time.perf_counter() - began - search.stats.prepare_seconds
     return search.stats
 
 
-def _again(search, out, crowded):
+def _again(search, out, crowded, limit):
     """A wider scan for some rows."""
     distances, indices = out
     k, rows_of_all = indices.shape[1], np.concatenate([np.zeros(0, np.int64), *crowded])
@@ -57,6 +58,7 @@ def _again(search, out, crowded):
         stats = topk(
             search.x.at(rows), search.y, search.metric, out=[found], filters=search.filters.of(rows),
             max_bytes=search.max_bytes - len(rows) * k * 16, precision=WIDER[search.precision],
+            limit=None if limit is None else limit[rows],
         )  # fmt: skip
         distances[rows], indices[rows] = found
         search.stats.candidates[rows] += stats.candidates

@@ -18,10 +18,11 @@ def declines(x, y, metric, *, out, filters, precision, **_):
     return loop.declines(precision)
 
 
-def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tick=None):
+def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tick=None, limit=None):
     """Fill `out`, [(distances, indices) of the rows] and maybe [.. of the columns]; returns Stats.
 
-    `prepared` is y encoded before (`tiles/prepared.py`).
+    `prepared` is y encoded before (`tiles/prepared.py`). `limit` (m,): pairs of a row whose ordered value is above
+    its limit may be left out.
     """
     began = time.perf_counter()
     k, k_columns = (*(indices.shape[1] for _, indices in out), 0)[:2]
@@ -31,7 +32,7 @@ def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tic
     column_value = np.full((n, k_columns), np.inf)
     column_index = np.full((n, k_columns), -1, np.int64)
     for owners, queries in scan.query_blocks():
-        rows = Shortlist(owners, k, sizes.capacity, scan.exact)
+        rows = Shortlist(owners, k, sizes.capacity, scan.exact, None if limit is None else limit[owners])
         for group in scan.gallery_blocks():
             columns = Shortlist(group.index, k_columns, sizes.column_capacity, scan.exact_turned)
             for tile in scan.tiles(queries, group):
