@@ -31,6 +31,7 @@ EXTRAS["demo"] = [*EXTRAS["cli"], *EXTRAS["plot"], *EXTRAS["sklearn"]]
 EXTRAS["test"] = [
     *EXTRAS["demo"],
     *EXTRAS["bf16"],
+    *EXTRAS["dask"],
     "build>=1.2",
     "hypothesis>=6.135",
     "mypy>=1.13",

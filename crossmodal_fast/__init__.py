@@ -12,6 +12,7 @@ from ._warmup import warmup
 
 if TYPE_CHECKING:
     from . import compat as compat
+    from . import dask as dask
     from . import encoders, evaluate, fitting, fusion, matching, preprocess, report
     from . import files as files
     from .diagnosis import Diagnosis, diagnose
@@ -64,6 +65,7 @@ __all__ = [
 # Imported when first named: with them the import took 0.35 s of a core (beside other work), without 0.12.
 TOOLKIT = {
     "compat": (),
+    "dask": (),
     "diagnosis": ("Diagnosis", "diagnose"),
     "encoders": (),
     "evaluate": (),

@@ -96,8 +96,12 @@ def select(
     dtype: Any,
     settled: Config,
     prepared: Any = None,
+    limit: Array | None = None,
 ) -> tuple[list[tuple[Array, Array]], SearchStats]:
-    """`topk` of the rows and, for k[1] > 0, of the columns, over all problems of a batch."""
+    """`topk` of the rows and, for k[1] > 0, of the columns, over all problems of a batch.
+
+    limit (m,): the ordered value from which on other rows than these are known to fill the k best of a query.
+    """
     (_, X), (_, Y) = x_side, y_side
     problems, lead = problems_of(x_side, y_side, metric, metric_kwargs, pairs, settled)
     m, n = X.shape[-2], Y.shape[-2]
@@ -108,7 +112,7 @@ def select(
     seconds, precision, backend = np.zeros(2), settled.precision, settled.backend
     with running(settled, "matching") as tick:
         for at, *problem, keywords in problems:
-            keywords |= {"prepared": prepared, "tick": tick}
+            keywords |= {"prepared": prepared, "tick": tick, "limit": limit}
             keywords["out"] = [(distances[at], indices[at]) for distances, indices in results]
             backend, stats = run("topk", settled, *problem, **keywords)
             candidates[at], widened[at], precision = stats.candidates, stats.widened, stats.precision
@@ -149,15 +153,37 @@ def search_ranks(
     prepared: Any = None,
 ) -> Array:
     """`ranks` for checked matrices."""
-    (_, X), (_, Y) = x_side, y_side
     _validate.tie_policy(ties)
-    row, positive = _validate.positives(positives, X.shape[0], Y.shape[0])
+    pair = _validate.positives(positives, x_side[1].shape[0], y_side[1].shape[0])
+    return ranked(ties, counted(x_side, y_side, pair, None, metric, metric_kwargs, pairs, settled, prepared))
+
+
+def counted(
+    x_side: Side,
+    y_side: Side,
+    pair: tuple[Array, Array],
+    target: Array | None,
+    metric: str,
+    metric_kwargs: dict[str, Any] | None,
+    pairs: Pairs,
+    settled: Config,
+    prepared: Any = None,
+) -> tuple[Array, Array, Array]:
+    """How many rows are better than each positive, equal and before it, and equal; pair: (row (e,), positive (e,)).
+
+    target (e,): the ordered values of the positives, which may then be outside 0..n-1: behind all rows, or before.
+    """
     problems, _ = problems_of(x_side, y_side, metric, metric_kwargs, pairs, settled)
     ((_, *problem, keywords),) = problems
-    keywords |= {"row": row, "positive": positive}
+    keywords |= {"row": pair[0], "positive": pair[1], "target": target}
     with running(settled, "ranking") as tick:
-        _, counts = run("ranks", settled, *problem, prepared=prepared, tick=tick, **keywords)
-    better, before, equal, _ = counts
+        _, (better, before, equal, _) = run("ranks", settled, *problem, prepared=prepared, tick=tick, **keywords)
+    return better, before, equal
+
+
+def ranked(ties: str, counts: tuple[Array, Array, Array]) -> Array:
+    """The ranks that counts make."""
+    better, before, equal = counts
     behind = {"index": before, "optimistic": 0, "pessimistic": equal, "mean": equal / 2}
     rank: Array = 1 + better + behind[ties]
     return rank

@@ -153,8 +153,8 @@ def _summed(rows: Rows) -> _Sums:
             taken = slice(start, start + step)
             block = np.hstack(
                 [
-                    _finite("A", np.asarray(source[taken], np.float64), start),
-                    _finite("B", np.asarray(target[taken], np.float64), start),
+                    finite_rows("A", np.asarray(source[taken], np.float64), start),
+                    finite_rows("B", np.asarray(target[taken], np.float64), start),
                 ]
             )
             share = weight[taken]
@@ -169,7 +169,7 @@ def _summed(rows: Rows) -> _Sums:
     return found
 
 
-def _finite(name: str, block: Float64, start: int) -> Float64:
+def finite_rows(name: str, block: Float64, start: int) -> Float64:
     finite = np.isfinite(block)
     if not finite.all():
         row = int(np.argmin(finite.all(axis=1)))
