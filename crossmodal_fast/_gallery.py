@@ -10,17 +10,19 @@ from typing import Any, Literal, Self, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from . import _validate
+from . import _gallery_file, _validate
 from ._arrays import given_back
 from ._config import Control, resolve
-from ._saved import read_saved, write_saved
+from ._gallery_file import GalleryFile
+from ._saved import read_saved
 from ._search import Pairs, SearchStats, TopK, Within, search_ranks, search_within, select
+from .files import FileError
+from .files._sections import Sections, begun_by_us
 from .kernels.tiles.prepared import Prepared
 from .kernels.tiles.rows import Rows
 
 Array = npt.NDArray[Any]
-FORMAT = 1  # of the file; a reader refuses what it does not know
-KEYWORD = "keyword."  # before the names of metric_kwargs in the file
+FORMAT = 1  # of the .npz that galleries were saved in before `_gallery_file`
 LARGEST_ID = np.iinfo(np.int64).max
 
 
@@ -57,6 +59,7 @@ class Gallery:
         vectors = _vectors("vectors", vectors)
         self._metric = _validate.metric_name(metric)
         self._metric_kwargs = _validate.metric_keywords(metric, metric_kwargs, vectors.shape[1])
+        self._writable = False  # a file; what is in memory always is
         self._check_finite, copy = _validate.flag("check_finite", check_finite), _validate.flag("copy", copy)
         held = np.array(vectors[:]) if copy else vectors
         rows = Rows("vectors", held, self._check_finite)
@@ -97,7 +100,8 @@ class Gallery:
     def nbytes(self) -> int:
         """Bytes held: vectors if copied, ids and codes. `max_bytes` of a search comes on top."""
         held = self._held
-        return int(held.prepared.nbytes + held.ids.nbytes + (held.vectors.nbytes if held.copied else 0))
+        codes = held.prepared.nbytes if held.prepared else 0
+        return int(codes + held.ids.nbytes + (held.vectors.nbytes if held.copied else 0))
 
     @overload
     def topk(
@@ -183,6 +187,11 @@ class Gallery:
         vectors, held = _vectors("vectors", vectors), self._held
         _validate.same_features("vectors", vectors, "gallery", held.vectors)
         new = _ids(ids, vectors.shape[0], held.ids)
+        if held.file is not None:
+            np.result_type(held.vectors.dtype, vectors.dtype)  # raises where no dtype holds both
+            Rows("vectors", vectors, self._check_finite).refuse_unfinite()
+            self._changed(_gallery_file.append, vectors, new)
+            return
         together = np.concatenate([held.vectors[:], vectors[:]])  # promotes: float64 rows make the gallery float64
         Rows("vectors", together[len(held.ids) :], self._check_finite).refuse_unfinite()
         with np.errstate(all="ignore"):
@@ -196,22 +205,68 @@ class Gallery:
         kept[held.located(np.atleast_1d(_validate.ids("ids", ids)))] = False
         if not kept.any():
             raise ValueError(f"ids must leave at least one row, got all {len(kept)}")
+        if held.file is not None:
+            self._changed(_gallery_file.remove, ~kept)
+            return
         left = held.vectors[:][kept]
         prepared = held.prepared.kept(Rows("vectors", left, False), kept)
         self._held = _Held(left, held.ids[kept], prepared, True)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write vectors, ids and metric to an .npz file, whole or not at all; codes are made again by `load`."""
-        vectors = np.asarray(self._held.vectors[:])
-        about = {"format": FORMAT, "metric": self.metric, "dtype": vectors.dtype.name, "finite": self._check_finite}
-        keywords = {f"{KEYWORD}{name}": np.asarray(value) for name, value in self._metric_kwargs.items()}
-        bits = vectors.view(np.uint16) if vectors.dtype.name == "bfloat16" else vectors
-        write_saved(path, {"about": np.array(json.dumps(about)), "vectors": bits, "ids": self._held.ids, **keywords})
+        """Write vectors, ids and metric to a file, whole or not at all; codes are made again by `load`.
+
+        The file has a checksum for every 64 KiB. docs/gallery-files.md has its layout.
+        """
+        held = self._held
+        _gallery_file.write(path, held.vectors, held.ids, self.metric, self._metric_kwargs, self._check_finite)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """A gallery that `save` wrote. Anything else is refused with FileError."""
-        return read_saved(path, "Gallery", cls._made)
+    def load(cls, path: str | os.PathLike[str], *, on_disk: bool = False, writable: bool = False) -> Self:
+        """A gallery that `save` wrote. Anything else is refused with FileError.
+
+        Parameters
+        ----------
+        path : path
+        on_disk : leave the vectors in the file: searches read them in blocks within `max_bytes` and keep no codes. Any
+            number of processes may do so. A block that is not as it was written raises FileError when it is read
+        writable : `add` and `remove` change the file, with on_disk=True: at any moment it holds the old or the new
+            state whole, whatever becomes of the process. One process at a time. What was removed takes its room until
+            the gallery is saved anew
+
+        >>> Gallery([[0.0, 0.0], [0.0, 1.0]]).save("two.gallery")  # doctest: +SKIP
+        >>> Gallery.load("two.gallery", on_disk=True, writable=True).add([[1.0, 1.0]])  # doctest: +SKIP
+        """
+        if _validate.flag("writable", writable) and not _validate.flag("on_disk", on_disk):
+            raise ValueError("on_disk must be True with writable=True, got False; save writes what is in memory")
+        if not begun_by_us(path):
+            found = read_saved(path, "Gallery", cls._made)
+            if on_disk:
+                raise FileError(f"'{path}' must be saved anew to be read on disk, got an older .npz: load and save it")
+            return found
+        file = GalleryFile(path)
+        gallery = cls.__new__(cls)
+        gallery._metric, gallery._check_finite, gallery._writable = file.metric, file.finite, writable
+        gallery._metric_kwargs = _validate.metric_keywords(file.metric, file.metric_kwargs, file.rows.shape[1])
+        if on_disk:
+            gallery._held = _Held(file.rows, file.ids, None, False, file)
+        else:
+            vectors = file.rows[:]
+            gallery._held = _Held(vectors, file.ids, Prepared(Rows("vectors", vectors, file.finite)), False)
+        return gallery
+
+    @staticmethod
+    def verify(path: str | os.PathLike[str]) -> None:
+        """Read the whole of a file that `save` wrote and compare its checksums; FileError says what is damaged."""
+        Sections(path, "Gallery").verify()
+        GalleryFile(path)
+
+    def _changed(self, change: Any, *arguments: Any) -> None:
+        """Change the file, and be what it is then."""
+        if not self._writable:
+            raise ValueError("writable must be True in load for a gallery on disk to be changed, got False")
+        change(self._held.file, *arguments)
+        file = GalleryFile(self._held.file.file.path)
+        self._held = _Held(file.rows, file.ids, None, False, file)
 
     @classmethod
     def _made(cls, arrays: dict[str, Array]) -> Self:
@@ -222,7 +277,8 @@ class Gallery:
             import ml_dtypes
 
             vectors = vectors.view(ml_dtypes.bfloat16)
-        keywords = {name.removeprefix(KEYWORD): value for name, value in arrays.items() if name.startswith(KEYWORD)}
+        begin = _gallery_file.KEYWORD
+        keywords = {name.removeprefix(begin): value for name, value in arrays.items() if name.startswith(begin)}
         given = {name: value if value.ndim else value.item() for name, value in keywords.items()}
         return cls(
             vectors, about["metric"], arrays["ids"], copy=False, metric_kwargs=given, check_finite=about["finite"]
@@ -235,8 +291,9 @@ class _Held:
 
     vectors: Any
     ids: Array
-    prepared: Prepared
+    prepared: Any  # None where the vectors stay in a file
     copied: bool
+    file: Any = None
 
     @cached_property
     def numbered(self) -> bool:

@@ -301,15 +301,41 @@ def test_environment_names_no_backend(monkeypatch):
     )
 
 
+OLDER = '{"format": 1, "metric": "cosine", "dtype": "float64", "finite": true}'
+
+
+def on_disk_refusals(folder):
+    """Calls that a gallery on disk turns down, and their sentences."""
+    gallery().save(folder / "whole")
+    np.savez(folder / "older.npz", about=OLDER, vectors=Y, ids=np.arange(5))
+    whole, older = folder / "whole", folder / "older.npz"
+    return [
+        (
+            lambda: cmf.Gallery.load(whole, writable=True),
+            "on_disk must be True with writable=True, got False; save writes what is in memory",
+        ),
+        (
+            lambda: cmf.Gallery.load(whole, on_disk=True).remove([0]),
+            "writable must be True in load for a gallery on disk to be changed, got False",
+        ),
+        (
+            lambda: cmf.Gallery.load(older, on_disk=True),
+            f"'{older}' must be saved anew to be read on disk, got an older .npz: load and save it",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_what_a_gallery_on_disk_refuses(at, tmp_path):
+    call, sentence = on_disk_refusals(tmp_path)[at]
+    assert str(refused(FileError if at == 2 else ValueError, call).value) == sentence
+
+
 def spoiled_galleries(folder):
     """Files that are no gallery: path, and the sentence about each."""
     strange, newer = folder / "strange.npz", folder / "newer.npz"
     np.savez(strange, vectors=Y)
-    gallery().save(newer)
-    with np.load(newer) as stored:
-        parts = dict(stored)
-    parts["about"] = np.array(str(parts["about"]).replace('"format": 1', '"format": 99'))
-    np.savez(newer, **parts)
+    np.savez(newer, about=np.array('{"format": 99}'), vectors=Y)
     return [
         (strange, f"'{strange}' must be a whole file that Gallery.save wrote, got other content without 'about'"),
         (newer, f"'{newer}' must be a whole file that Gallery.save wrote, got other content (of format 99, not 1)"),
@@ -366,6 +392,7 @@ def test_every_raise_has_a_tested_sentence(tmp_path, monkeypatch):
     calls = [call for _, call, _ in SENTENCES]
     calls += [lambda call=call: call(max_bytes=1000) for call, _ in memory_refusals()]
     calls += [lambda path=path: cmf.Gallery.load(path) for path, _ in spoiled_galleries(tmp_path)]
+    calls += [call for call, _ in on_disk_refusals(tmp_path)]
     reached = [site for call in calls for site in raised_at(call)]
     monkeypatch.setenv("CROSSMODAL_FAST_BACKEND", "gpu")
     reached += raised_at(topk)
