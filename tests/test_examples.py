@@ -20,7 +20,7 @@ FOLDER = ROOT / "examples"
 NAMES = sorted(
     path.stem
     for path in project_files()
-    if path.parts[0] == "examples" and path.stem not in ("common", "make_spoken_digits")
+    if path.parent.name == "examples" and path.stem not in ("common", "make_spoken_digits")
 )
 MOST_LINES = 80
 ONE_ROW = 0.012  # maps are learned by LAPACK; a last bit may move a row of the smallest set, of 80 names
