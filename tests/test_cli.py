@@ -288,11 +288,7 @@ def test_info(capsys):
     lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines() if not line.startswith("backend"))
     assert lines["numpy"] == np.__version__
     assert lines["crossmodal-fast"] == metadata.version("crossmodal-fast")
-    assert "GiB" in lines["memory"]
-    assert cli.main(["info"]) == 0
-    told = capsys.readouterr().out
-    for name, state in cmf.backends().items():
-        assert f"backend {name}".ljust(18) + state + "\n" in told
+    assert "GiB" in lines["memory"]  # the rest is in test_info.py
 
 
 def test_demo_is_given_the_folder(monkeypatch):
@@ -355,7 +351,7 @@ def test_control_c_in_any_version_of_typer(capsys, monkeypatch, stop):
     def fail():
         raise stop
 
-    monkeypatch.setattr("crossmodal_fast.cli.info.backends", fail)
+    monkeypatch.setattr("crossmodal_fast.cli.info.environment", fail)
     assert cli.main(["info"]) == cli.INTERRUPTED
     assert capsys.readouterr().err == "crossmodal-fast: interrupted\n"
 

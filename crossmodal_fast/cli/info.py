@@ -1,71 +1,58 @@
 """`crossmodal-fast info`."""
 
-import os
-import platform
-from importlib import metadata
-from pathlib import Path
+import json
+from typing import Annotated, Any
 
 import typer  # noqa: TID253 - only the command line imports this module
 
-from .. import backends, config
+from ._environment import environment
 
-PACKAGES = (
-    "crossmodal-fast", "numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x", "threadpoolctl", "array-api-compat",
-    "ml_dtypes", "pyarrow", "safetensors", "rich", "typer", "scikit-learn", "matplotlib", "torch",
-)  # fmt: skip
+WIDTH = 26  # a column more than the longest name
+MIB = 1 << 20
 
 
-def info() -> None:
-    """Show versions, backends and machine, as text to paste into a report."""
-    for name, value in {"system": platform.platform(), "python": platform.python_version(), **_versions()}.items():
-        typer.echo(f"{name:<18}{value}")
-    typer.echo(f"{'processor':<18}{_processor()}, {_cores()} of {os.cpu_count()} cores usable")
-    typer.echo(f"{'memory':<18}{_memory()}")
-    for library in _blas():
-        typer.echo(f"{'blas':<18}{library}")
-    for name, state in backends().items():
-        typer.echo(f"{'backend ' + name:<18}{state}")
-    typer.echo(f"{'max_bytes':<18}{config.max_bytes / 2**20:g} MiB unless told otherwise")
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="The same as one JSON object.")] = False,
+) -> None:
+    """Show versions, machine, backends, cache and settings, as text to paste into a report."""
+    found = environment()
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for name, value in _written(found):
+        typer.echo(f"{name:<{WIDTH}}{value}")
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _cores() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _memory() -> str:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "unknown here"
-    kibibytes = {line.partition(":")[0]: int(line.split()[1]) for line in lines}
-    total, free = (kibibytes[name] / 2**20 for name in ("MemTotal", "MemAvailable"))
-    return f"{total:.1f} GiB, {free:.1f} GiB of it free"
-
-
-def _blas() -> list[str]:
-    from threadpoolctl import threadpool_info
-
-    return [
-        f"{pool['internal_api']} {pool['version']}, {pool['num_threads']} threads"
-        for pool in threadpool_info()
-        if pool["user_api"] == "blas"
+def _written(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The report as lines: a name, what it is."""
+    cores, memory, simd, cache = found["cores"], found["memory_gib"], found["simd"], found["cache"]
+    limits = [f"{cores[name]} by {name}" for name in ("affinity", "quota") if cores[name] is not None]
+    lines = [("system", found["system"]), ("python", found["python"]), *found["packages"].items()]
+    lines += [("processor", found["processor"]), ("cores", ", ".join([f"{cores['machine']} in all", *limits]))]
+    lines += [("threads used", str(cores["used"]))]
+    if simd:
+        lines += [
+            ("simd", f"{simd['kernels']}, {simd['bits']} bits: {' '.join(simd['features']) or 'nothing special'}")
+        ]
+    lines += [
+        ("memory", ", ".join(f"{size} GiB {name}" for name, size in memory.items()) if memory else "unknown here")
     ]
+    lines += [
+        ("blas", f"{one['library']} {one['version']} for {one['kernels']}, {one['threads']} threads")
+        for one in found["blas"]
+    ]
+    lines += [(f"backend {name}", state) for name, state in found["backends"].items()]
+    lines += [("gpu", _gpu(one)) for one in found["gpus"]] or [("gpu", "none that a driver names")]
+    if cache:
+        lines += [
+            ("cache folder", str(cache["folder"])),
+            ("cache", f"{cache['state']}, {cache['kernels']} kernels in it"),
+        ]
+    settings = found["config"] | {"max_bytes": f"{found['config']['max_bytes'] / MIB:g} MiB"}
+    lines += [(f"config {name}", str(value)) for name, value in settings.items()]
+    return lines + [(name, value or "set to nothing") for name, value in found["variables"].items()]
+
+
+def _gpu(one: dict[str, Any]) -> str:
+    more = [f"{name.replace('_', ' ')} {value}" for name, value in one.items() if name != "name" and value is not None]
+    return ", ".join([one["name"], *more])
