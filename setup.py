@@ -21,7 +21,7 @@ EXTRAS = {
     "cli": ["rich>=13", "typer>=0.16", "pyarrow>=17", "safetensors>=0.5"],
     "plot": ["matplotlib>=3.9"],
     "dask": ["dask[array,distributed]>=2024.8"],
-    "sklearn": ["scikit-learn>=1.5"],
+    "sklearn": ["scikit-learn>=1.6"],  # first with `validate_data` and with tags as objects
     "torch": ["torch>=2.4"],
     "encoders": ["torch>=2.4", "transformers>=4.45", "sentence-transformers>=3.1"],
     "bf16": ["ml_dtypes>=0.5"],

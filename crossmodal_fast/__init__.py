@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import compat as compat
     from . import dask as dask
     from . import encoders, evaluate, fitting, fusion, matching, preprocess, report
+    from . import estimators as estimators
     from . import files as files
     from .diagnosis import Diagnosis, diagnose
     from .fitting import TransferMap, fit_transfer
@@ -68,6 +69,7 @@ TOOLKIT = {
     "dask": (),
     "diagnosis": ("Diagnosis", "diagnose"),
     "encoders": (),
+    "estimators": (),
     "evaluate": (),
     "files": (),
     "fitting": ("TransferMap", "fit_transfer"),

@@ -109,8 +109,8 @@ def pairwise_distances_argmin_min(
     >>> pairwise_distances_argmin_min([[0, 0], [3, 3]], [[3, 4], [0, 1]])
     (array([1, 0]), array([1., 1.]))
     """
-    found = _own(metric, metric_kwargs or {})
-    if found is None or metric == "braycurtis":  # over |x| + |y| in this function there, over |x + y| in the others
+    found = searched(metric, metric_kwargs or {})
+    if found is None:
         there = _theirs("pairwise_distances_argmin_min", metric)
         return there(X, Y, axis=axis, metric=metric, metric_kwargs=metric_kwargs)
     if axis not in (0, 1):
@@ -118,7 +118,7 @@ def pairwise_distances_argmin_min(
     name, keywords = found
     x, y = _sides(*((X, Y) if axis else (Y, X)))
     y = x if y is None else y
-    dtype = _dtype(metric, x, y) if metric == "cosine" else np.float64
+    dtype = searched_dtype(name, x, y)
     nearest = _operations.topk(x, y, 1, name, metric_kwargs=keywords, dtype=dtype, check_finite=True)
     return nearest.indices[:, 0], nearest.distances[:, 0]
 
@@ -174,6 +174,16 @@ def _own(metric: Any, keywords: dict[str, Any]) -> tuple[str, dict[str, Any]] | 
     if name == "euclidean":
         return "sqeuclidean" if keywords.get("squared") else name, {}
     return name, keywords
+
+
+def searched(metric: Any, keywords: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Our name and keywords for the metric of a search: those divide braycurtis by |x| + |y|, distances by |x + y|."""
+    return None if isinstance(metric, str) and metric == "braycurtis" else _own(metric, keywords)
+
+
+def searched_dtype(name: str, x: Any, y: Any) -> Any:
+    """Of the distances that a search there returns: it makes only those of cosine as matrices of the rows' dtype."""
+    return _dtype(name, x, y) if name == "cosine" else np.float64
 
 
 def _theirs(function: str, metric: Any) -> Any:
