@@ -33,8 +33,7 @@ def declines(x, y, metric, *, out, filters, precision, **_):
 def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tick=None, limit=None):
     """Fill `out`, [(distances, indices) of the rows] and maybe [.. of the columns]; returns Stats.
 
-    `prepared` is y kept on the device, or on the devices that share it. `limit` is not looked at: what it lets leave out
-    is there.
+    `prepared` is y kept on the device, or on the devices that share it; nothing is left out that `limit` would let.
     """
     if len(out) > 1:
         return _both(x, y, metric, out=out, filters=filters, max_bytes=max_bytes, precision=precision, tick=tick)
