@@ -10,7 +10,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all check format bench bench-full gpu clean
+.PHONY: help demo test test-all check format bench bench-full wrong-answers gpu clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,9 @@ format: $(VENV)/installed-test  ## let ruff mend what it can
 bench: $(VENV)/installed-bench  ## time the operations against their peers, half an hour (installs FAISS, torch and more)
 	$(BIN)/python -m pytest benchmarks/bench.py
 	$(BIN)/python benchmarks/report.py
+
+wrong-answers: $(VENV)/installed-bench  ## known failures of FAISS, scikit-learn and torch, and ours beside them
+	$(BIN)/python benchmarks/wrong_answers.py
 
 gpu: $(VENV)/installed-test $(VENV)/installed-$(CUDA)  ## on a machine with an NVIDIA GPU: its tests, then its timings (CUDA=cuda12 for an older driver)
 	$(BIN)/python -m pytest -n auto tests/test_cuda_hardware.py tests/test_cuda_hardware_direct.py tests/test_cuda_hardware_matrices.py
