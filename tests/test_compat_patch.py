@@ -9,6 +9,7 @@ import pytest
 import scipy.spatial.distance
 import sklearn.metrics
 import sklearn.metrics.pairwise
+import sklearn.neighbors
 
 import crossmodal_fast as cmf
 from crossmodal_fast.compat import PEERS, _patch, patch
@@ -57,6 +58,23 @@ def test_existing_code_runs_on_ours():
     with patch("sklearn"), patch("scipy"):
         found = existing(far)
     assert found[0][0, 1] == found[1][0, 1] == 2.0**-10
+
+
+def test_estimators_that_others_took_before_search_with_ours():
+    rows = 1e8 + np.arange(20.0)[:, None] * 2.0**-10 + np.zeros(20)
+    taken_before = sklearn.neighbors.NearestNeighbors(n_neighbors=5, algorithm="brute", radius=2.0**-7).fit(rows)
+    expected = np.abs(np.arange(20)[:, None] - np.arange(20)).argsort(axis=1, kind="stable")[:, :5]
+    assert (taken_before.kneighbors(rows)[1] != expected).any()  # cancels
+    with cmf.use_backend("numpy"), patch("sklearn"):
+        np.testing.assert_array_equal(taken_before.kneighbors(rows)[1], expected)
+        distances, indices = taken_before.radius_neighbors(rows[:1])
+        nearest = sklearn.metrics.pairwise_distances_argmin(rows, rows + 2.0**-12)
+        new = sklearn.neighbors.NearestNeighbors().fit(rows)
+    assert indices[0].tolist() == [0, 1]
+    assert distances[0].tolist() == [0, np.sqrt(20) * 2.0**-10]
+    assert nearest.tolist() == list(range(20))
+    assert type(new) is cmf.estimators.NearestNeighbors
+    assert (taken_before.kneighbors(rows)[1] != expected).any()
 
 
 def test_what_is_passed_on_reaches_the_peers_own():

@@ -175,6 +175,25 @@ def test_sparse_rows():
     assert scipy.sparse.issparse(found)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: m.pairwise_distances(scipy.sparse.csr_array(X), metric="minkowski"),
+        lambda m: m.pairwise_distances(X, scipy.sparse.csr_array(Y), metric="chebyshev"),
+        lambda m: m.euclidean_distances(X, Y, X_norm_squared=np.ones(4)),
+        lambda m: m.euclidean_distances(X, Y, Y_norm_squared=np.ones(4)),
+        lambda m: m.nonsense,
+    ],
+)
+def test_both_refuse_in_the_same_words(call):
+    said = []
+    for module in (ours, theirs):
+        with pytest.raises((TypeError, ValueError, AttributeError)) as caught:
+            call(module)
+        said.append(str(caught.value).replace(module.__name__, "module"))
+    assert said[0] == said[1]
+
+
 def test_constant_rows_have_no_correlation():
     x = np.array([[2.0, 2, 2], [1, 2, 4]])
     with np.errstate(invalid="ignore"):
@@ -211,11 +230,11 @@ def test_both_refuse(call, kind):
         (lambda: ours.pairwise_distances_argmin(X, Y, axis=2), "axis must be 0 or 1, got 2"),
         (
             lambda: list(ours.pairwise_distances_chunked(X, reduce_func=lambda d, s: 3)),
-            "reduce_func must return sequences of 9 items, one a row, got 3",
+            "reduce_func returned 3. Expected sequence(s) of length 9.",
         ),
         (
             lambda: list(ours.pairwise_distances_chunked(X, reduce_func=lambda d, s: [1])),
-            "reduce_func must return sequences of 9 items, one a row, got 1",
+            "reduce_func returned object of length 1. Expected same length as input: 9.",
         ),
     ],
 )

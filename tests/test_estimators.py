@@ -111,9 +111,10 @@ def test_equal_distances_go_by_the_lowest_index():
     np.fill_diagonal(value, np.inf)
     order = np.argsort(value, axis=1, kind="stable")
     np.testing.assert_array_equal(found.kneighbors()[1], order[:, :10])
-    for i, (distances, indices) in enumerate(zip(*found.radius_neighbors(radius=1.5), strict=True)):
+    for i, (distances, indices) in enumerate(zip(*found.radius_neighbors(radius=1.5, sort_results=True), strict=True)):
         np.testing.assert_array_equal(indices, order[i, : (value[i] <= 1.5).sum()])
         np.testing.assert_array_equal(distances, value[i, indices])
+        np.testing.assert_array_equal(found.radius_neighbors(radius=1.5)[1][i], np.sort(indices))
 
 
 def test_near_neighbours_far_from_the_origin():

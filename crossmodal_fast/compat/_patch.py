@@ -10,6 +10,11 @@ from threading import Lock
 from .._arguments import one_of
 from ._peer import SWAPPED, package_of
 
+ESTIMATORS = (
+    "KNeighborsClassifier", "KNeighborsRegressor", "KNeighborsTransformer", "NearestNeighbors",
+    "RadiusNeighborsTransformer",
+)  # fmt: skip
+REDUCTIONS = ("ArgKmin", "RadiusNeighbors")  # private: what all searches inside scikit-learn come to
 SKLEARN = (
     "pairwise_distances", "pairwise_distances_argmin", "pairwise_distances_argmin_min", "pairwise_distances_chunked",
 )  # fmt: skip
@@ -32,8 +37,18 @@ TABLE: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("sklearn.metrics", (*SKLEARN, "euclidean_distances")),
         (
             "sklearn.metrics.pairwise",
-            (*SKLEARN, "euclidean_distances", "manhattan_distances", "cosine_distances", "cosine_similarity"),
+            (
+                *SKLEARN,
+                "euclidean_distances",
+                "manhattan_distances",
+                "cosine_distances",
+                "cosine_similarity",
+                "ArgKmin",
+            ),
         ),
+        ("sklearn.metrics._pairwise_distances_reduction", REDUCTIONS),
+        ("sklearn.neighbors", ESTIMATORS),
+        ("sklearn.neighbors._base", REDUCTIONS),
     ),
     "torch": (("torch", ("cdist",)), ("torch.functional", ("cdist",))),
 }
@@ -55,7 +70,8 @@ def patch(peer: str) -> Iterator[tuple[str, ...]]:
     -------
     The names that were swapped, such as "sklearn.metrics.pairwise_distances": those of `compat._patch.TABLE`, but for
     what the installed version has not. Only they are: what other modules took before by `from .. import` stays theirs,
-    those of the peer included, and compiled code never looks there. Modules are shared by all threads, and so is what
+    those of the peer included, and compiled code never looks there. Of scikit-learn the searches behind its estimators
+    are among them, so that brute ones made before search with ours. Modules are shared by all threads, and so is what
     is swapped: blocks may be nested and overlap between threads, and the last one that ends restores. Also a decorator.
 
     Raises

@@ -2,20 +2,26 @@
 
     from crossmodal_fast.compat.sklearn import pairwise_distances_argmin_min
 
+The neighbours estimators of `crossmodal_fast.estimators` have their names here as well.
+
 Left to scikit-learn: functions as metrics, precomputed distances, haversine, nan_euclidean, metrics of booleans,
-seuclidean, mahalanobis, weights, and `ensure_all_finite` other than True. Equal distances go by the lowest index.
+seuclidean, mahalanobis, weights, and `ensure_all_finite` other than True. It takes sparse rows for euclidean, l1 and
+cosine alone. Equal distances go by the lowest index.
 `n_jobs` is accepted; threads are those of `crossmodal_fast.config_context`, and so is the memory beside results.
 """
 
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from .. import _operations, _validate
 from .._arguments import brief, number
+from .._search import Within
+from ._patch import ESTIMATORS, REDUCTIONS
 from ._peer import peers_own
 from .scipy import without_value
 
@@ -37,7 +43,17 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
 """Computed here: name there -> name here, and the keywords taken."""
 
 NARROW = ("euclidean", "l2", "cosine")  # float32 for float32; SciPy's, which the others are there, are float64
+OF_SPARSE_ROWS = ("euclidean", "l2", "l1", "manhattan", "cityblock", "cosine")
+LOADED = dict.fromkeys(ESTIMATORS, "..estimators") | dict.fromkeys(REDUCTIONS, "._reductions")
+"""What is made of scikit-learn's own classes, which the rest of this module does not need -> where it is."""
+
 WORKING_MEMORY = 1024.0  # MiB, scikit-learn's default
+
+
+def __getattr__(name: str) -> Any:
+    if name in LOADED:
+        return getattr(import_module(LOADED[name], __package__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def pairwise_distances(
@@ -59,7 +75,8 @@ def pairwise_distances(
            [7., 0.]])
     """
     found = _own(metric, kwds)
-    if found is None or ensure_all_finite is not True:
+    sparse = hasattr(X, "tocsr") or hasattr(Y, "tocsr")
+    if found is None or ensure_all_finite is not True or (sparse and metric not in OF_SPARSE_ROWS):
         there = _theirs("pairwise_distances", metric)
         return there(X, Y, metric, n_jobs=n_jobs, ensure_all_finite=ensure_all_finite, **kwds)
     name, keywords = found
@@ -76,6 +93,10 @@ def euclidean_distances(
     X: Any, Y: Any = None, *, Y_norm_squared: Any = None, squared: bool = False, X_norm_squared: Any = None
 ) -> Any:
     """`sklearn.metrics.pairwise.euclidean_distances`: (m, n), squared if asked. The norms are not needed."""
+    for norms, rows in ((X_norm_squared, X), (Y_norm_squared, X if Y is None else Y)):
+        if norms is not None and np.size(norms) != np.shape(rows)[0]:  # it has a sentence for that
+            there = peers_own(MODULE, "euclidean_distances", "norms of other rows")
+            return there(X, Y, Y_norm_squared=Y_norm_squared, squared=squared, X_norm_squared=X_norm_squared)
     return pairwise_distances(X, Y, squared=squared)
 
 
@@ -186,6 +207,17 @@ def searched_dtype(name: str, x: Any, y: Any) -> Any:
     return _dtype(name, x, y) if name == "cosine" else np.float64
 
 
+def parts_of(found: Within, nearest_first: bool) -> tuple[Any, Any]:
+    """Distances and indices, (m,) arrays of arrays, by distance or else by index, as its searches by radius do it."""
+    m = len(found.indptr) - 1
+    rows = np.repeat(np.arange(m), np.diff(found.indptr))
+    order = slice(None) if nearest_first else np.lexsort((found.indices, rows))
+    distances, indices = np.empty(m, dtype=object), np.empty(m, dtype=object)
+    for parts, values in ((distances, found.distances), (indices, found.indices)):
+        parts[:] = np.split(values[order], found.indptr[1:-1])
+    return distances, indices
+
+
 def _theirs(function: str, metric: Any) -> Any:
     return peers_own(MODULE, function, f"metric={brief(metric)} with these arguments")
 
@@ -218,8 +250,9 @@ def _checked(reduced: Any, rows: int) -> Any:
     parts = reduced if isinstance(reduced, tuple) else () if reduced is None else (reduced,)
     for part in parts:
         if isinstance(part, tuple) or not hasattr(part, "__iter__"):
-            raise TypeError(f"reduce_func must return sequences of {rows} items, one a row, got {brief(part)}")
-        count = part.shape[0] if hasattr(part, "shape") else len(part)
-        if count != rows:
-            raise ValueError(f"reduce_func must return sequences of {rows} items, one a row, got {count}")
+            raise TypeError(f"reduce_func returned {brief(reduced)}. Expected sequence(s) of length {rows}.")
+    counts = tuple(part.shape[0] if hasattr(part, "shape") else len(part) for part in parts)
+    if any(count != rows for count in counts):
+        told = counts if isinstance(reduced, tuple) else counts[0]
+        raise ValueError(f"reduce_func returned object of length {told}. Expected same length as input: {rows}.")
     return reduced

@@ -4,15 +4,12 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _gallery, _operations
-from ..compat.sklearn import searched, searched_dtype
-
-Array = NDArray[Any]
+from ..compat.sklearn import parts_of, searched, searched_dtype
 
 HERE = "crossmodal_fast"
 """`_fit_method` of what is searched here: scikit-learn's shortcuts past `kneighbors` are for its own "brute" alone."""
@@ -76,14 +73,14 @@ class Searching(BaseEstimator):
     def radius_neighbors(
         self, X: Any = None, radius: Any = None, return_distance: bool = True, sort_results: bool = False
     ) -> Any:
-        """All fitted rows within a radius of each query, inclusive, nearest first in any case.
+        """All fitted rows within a radius of each query, inclusive.
 
         Parameters
         ----------
         X : (m, d) queries; None: the fitted rows, each of which is no neighbour of itself
         radius : number or (m,); default that of the constructor
         return_distance : also return the distances
-        sort_results : needs return_distance, as in scikit-learn
+        sort_results : nearest first, else by index; needs return_distance, as in scikit-learn
 
         Returns
         -------
@@ -93,8 +90,8 @@ class Searching(BaseEstimator):
         if self._fit_method != HERE or (sort_results and not return_distance):
             return super().radius_neighbors(X, radius, return_distance, sort_results)
         found = self._found("within", X, self.radius if radius is None else radius)
-        indices = split(found.indices, found.indptr)
-        return (split(found.distances, found.indptr), indices) if return_distance else indices
+        distances, indices = parts_of(found, sort_results)
+        return (distances, indices) if return_distance else indices
 
     def _found(self, operation: str, X: Any, amount: Any) -> Any:
         """`topk` or `within` of the queries."""
@@ -118,10 +115,3 @@ class Searching(BaseEstimator):
         super().__setstate__(state)
         if "_fit_method" in state:
             self._gather()
-
-
-def split(values: Array, indptr: Array) -> Array:
-    """(m,) array of the m parts."""
-    parts = np.empty(len(indptr) - 1, dtype=object)
-    parts[:] = np.split(values, indptr[1:-1])
-    return parts
