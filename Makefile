@@ -10,7 +10,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all check format peers bench bench-full wrong-answers gpu clean
+.PHONY: help demo test test-all check format peers bench bench-full wrong-answers docs gpu clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +49,9 @@ bench: $(VENV)/installed-bench  ## time the operations against their peers, half
 wrong-answers: $(VENV)/installed-bench  ## known failures of FAISS, scikit-learn and torch, and ours beside them
 	$(BIN)/python benchmarks/wrong_answers.py
 
+docs: $(VENV)/installed-docs  ## the documentation as HTML, a warning is an error; pages land in build/docs/html
+	$(BIN)/python docs/build_site.py build/docs
+
 gpu: $(VENV)/installed-test $(VENV)/installed-$(CUDA)  ## on a machine with an NVIDIA GPU: its tests, then its timings (CUDA=cuda12 for an older driver)
 	$(BIN)/python -m pytest -n auto tests/test_cuda_hardware.py tests/test_cuda_hardware_direct.py tests/test_cuda_hardware_matrices.py
 	$(BIN)/python benchmarks/gpu.py
@@ -65,6 +68,7 @@ clean:  ## remove .venv and all that the other commands wrote
 # One file per installed extra. It is written last, so an interrupted installation is done again. An extra that
 # contains others writes theirs too.
 CONTENTS_test := demo
+CONTENTS_docs := demo
 CONTENTS_bench := test demo
 
 $(VENV)/installed-%: $(VENV)/created setup.py pyproject.toml

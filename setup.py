@@ -25,9 +25,11 @@ EXTRAS = {
     "torch": ["torch>=2.4"],
     "encoders": ["torch>=2.4", "transformers>=4.45", "sentence-transformers>=3.1"],
     "bf16": ["ml_dtypes>=0.5"],
-    "docs": ["sphinx>=8", "numpydoc>=1.8", "myst-parser>=4"],
 }
 EXTRAS["demo"] = [*EXTRAS["cli"], *EXTRAS["plot"], *EXTRAS["sklearn"]]
+EXTRAS["docs"] = [
+    *EXTRAS["demo"], *EXTRAS["dask"], "furo>=2024.8", "myst-parser>=4", "numpydoc>=1.8", "sphinx>=8",
+]  # fmt: skip
 EXTRAS["test"] = [
     *EXTRAS["demo"],
     *EXTRAS["bf16"],

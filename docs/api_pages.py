@@ -1,0 +1,69 @@
+"""A page of the API for each public module, of the docstrings of all its public names, each once."""
+
+import inspect
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import crossmodal_fast
+
+PACKAGE = "crossmodal_fast"
+BESIDE = ("demo",)
+"""Those that are imported by their own name; the others are in `crossmodal_fast.TOOLKIT` or are peers of `compat`."""
+
+
+def modules() -> list[str]:
+    """Dotted names of all modules that have a page."""
+    found = [PACKAGE, *(f"{PACKAGE}.{name}" for name in sorted({*crossmodal_fast.TOOLKIT, *BESIDE}))]
+    return found + [f"{PACKAGE}.compat.{peer}" for peer in crossmodal_fast.compat.PEERS]
+
+
+def public(module: ModuleType) -> list[str]:
+    """Its `__all__`, or what is defined in it without an underscore."""
+    own = [
+        name
+        for name, thing in vars(module).items()
+        if not name.startswith("_") and getattr(thing, "__module__", None) == module.__name__
+    ]
+    return list(getattr(module, "__all__", own))
+
+
+def entries() -> Iterator[tuple[str, str, str]]:
+    """(module, name, directives) of everything public, at the first module that names it."""
+    known: set[int] = set()
+    for dotted in modules():
+        module = import_module(dotted)
+        for name in public(module):
+            thing = getattr(module, name)
+            written = _entry(f"{dotted}.{name}", thing)
+            if written is not None and id(thing) not in known:
+                known.add(id(thing))
+                yield dotted, name, written
+
+
+def _entry(name: str, thing: object) -> str | None:
+    if inspect.isclass(thing):
+        return f".. autoclass:: {name}\n   :members:\n"
+    if inspect.isroutine(thing):
+        return f".. autofunction:: {name}\n"
+    if isinstance(thing, dict):  # a table of methods: its names are what a caller may say
+        return f".. py:data:: {name}\n\n   {', '.join(f'`{key}`' for key in thing)}\n"
+    return f".. autodata:: {name}\n   :no-value:\n" if name.endswith(".config") else None
+
+
+def page(dotted: str, named: list[str]) -> str:
+    """reStructuredText of one module."""
+    return "\n".join([dotted, "=" * len(dotted), "", f".. automodule:: {dotted}", "", *named])
+
+
+def write(folder: Path) -> None:
+    """All pages, and one that lists them."""
+    folder.mkdir(parents=True)
+    by_module: dict[str, list[str]] = {dotted: [] for dotted in modules()}
+    for dotted, _, written in entries():
+        by_module[dotted].append(written)
+    for dotted, named in by_module.items():
+        (folder / f"{dotted}.rst").write_text(page(dotted, named), encoding="utf-8")
+    index = ["API", "===", "", ".. toctree::", "", *(f"   {dotted}" for dotted in by_module), ""]
+    (folder / "index.rst").write_text("\n".join(index), encoding="utf-8")

@@ -1,0 +1,55 @@
+"""The documentation as HTML: `python docs/build_site.py [FOLDER]`, `build/docs` by default. A warning is an error.
+
+The pages of this folder, and what is made of the code and of the results: a page of the API for each module, one for
+each file of benchmark rows, the notebook, and the change log. Needs the extra `docs`, matplotlib and no network.
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import api_pages
+import benchmark_pages
+import notebook_pages
+
+ROOT = Path(__file__).resolve().parents[1]
+BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")  # of the project, and pages or links of the site too
+PAGES = (".md", ".py")  # of this folder; generated ones come from the three modules
+
+
+def gather(folder: Path) -> Path:
+    """The folder of all pages, written and made: what Sphinx reads."""
+    source = folder / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    for path in sorted((ROOT / "docs").rglob("*")):
+        if path.is_file() and path.suffix in PAGES:
+            target = source / path.relative_to(ROOT / "docs")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(path.read_text(encoding="utf-8").replace(".ipynb)", ".md)"), encoding="utf-8")
+    for name in BESIDE:
+        shutil.copyfile(ROOT / name, source / name)
+    api_pages.write(source / "api")
+    benchmark_pages.write(source / "benchmarks")
+    notebook_pages.write(source / "notebooks")
+    return source
+
+
+def build(folder: Path) -> int:
+    """Gather, and build `folder/html`; the exit code of Sphinx."""
+    from sphinx.cmd.build import build_main
+
+    source = gather(folder)
+    options = ["--fail-on-warning", "--keep-going", "--quiet", "--doctree-dir", str(folder / "doctrees")]
+    return build_main([*options, str(source), str(folder / "html")])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "docs")
+    code = build(parser.parse_args().folder)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""docs/: every Python block runs, each page by itself, and shows what it says; the pages that are made can be made.
+
+A block that only a peer can run skips its page where the peer is absent. `make docs` builds the site, and a heavy test.
+"""
+
+import contextlib
+import importlib.util
+import inspect
+import json
+import subprocess
+import sys
+
+import api_pages
+import benchmark_pages
+import docstrings
+import notebook_pages
+import pytest
+
+import crossmodal_fast
+from pages import BLOCK, blocks, faults
+from project import ROOT, project_files
+
+FOLDER = ROOT / "docs"
+PAGES = [
+    path.relative_to("docs").as_posix() for path in project_files() if path.parts[0] == "docs" and path.suffix == ".md"
+]
+LANGUAGES = {"python", "py", "bash", "sh", "text"}  # run here; Python for a machine that the tests have not; the rest
+
+
+def run(text, folder):
+    """Faults of a page's blocks, one namespace for all of them."""
+    found, namespace = [], {}
+    with contextlib.chdir(folder):
+        for code in blocks(text, "python"):
+            found += faults(code, namespace)
+    return found
+
+
+def read(page):
+    return (FOLDER / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(read(page), "python")])
+def test_python_blocks_run_and_show_what_they_say(page, tmp_path):
+    try:
+        found = run(read(page), tmp_path)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("crossmodal_fast", "numpy", "scipy"):
+            raise
+        pytest.skip(f"{error.name} is not installed")
+    assert found == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_of_a_known_kind(page):
+    assert {language for language, _ in BLOCK.findall(read(page))} <= LANGUAGES
+
+
+def test_a_wrong_page_is_found(tmp_path):
+    assert run("```python\nx = 1\n```\n\n```python\nx + 1  # 3\n```\n", tmp_path) == ["x + 1 gives '2', not ['3']"]
+    with pytest.raises(ModuleNotFoundError):
+        run("```python\nimport no_such_module\n```\n", tmp_path)
+
+
+# ---- the notebook
+
+NOTEBOOKS = sorted(notebook_pages.FOLDER.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run_and_say_what_is_stored(path):
+    pytest.importorskip("matplotlib")
+    notebook = notebook_pages.read(path)
+    stored = [cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    found = notebook_pages.run(notebook)
+    assert [*map(notebook_pages.said, found)] == [*map(notebook_pages.said, stored)]
+    assert any(said == ["picture"] for said in map(notebook_pages.said, found))
+
+
+def test_a_notebook_that_says_something_else_is_found():
+    cell = {"cell_type": "code", "source": ["print(1)\n", "1 + 1"]}
+    (outputs,) = notebook_pages.run({"cells": [cell]})
+    assert notebook_pages.said(outputs) == ["1\n", "2"]
+
+
+def test_a_notebook_as_a_page(tmp_path):
+    (path, *_) = NOTEBOOKS
+    page = notebook_pages.page(notebook_pages.read(path), "it", tmp_path)
+    assert page.startswith("# ")
+    pictures = [*tmp_path.iterdir()]
+    assert pictures
+    assert all(f"]({picture.name})" in page for picture in pictures)
+    assert pictures[0].read_bytes().startswith(b"\x89PNG")
+
+
+# ---- the API
+
+
+def test_every_public_name_has_its_place_in_the_api():
+    pytest.importorskip("sklearn")
+    found = [name for _, name, _ in api_pages.entries()]
+    things = [name for name in crossmodal_fast.__all__ if not inspect.ismodule(getattr(crossmodal_fast, name))]
+    assert set(things) <= set(found)
+    assert {"retrieval", "Chain", "correction", "IndexFlatL2", "semantic_search", "read_embeddings"} <= set(found)
+    assert found.count("TransferMap") == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["|x||y| and `|z|`"], [r"\|x\|\|y\| and `|z|`"]),
+        (["Text.", "", "    a |b|", "", "More."], ["Text.", "", "::", "", "    a |b|", "", "More."]),
+        (["a : one", "    more", "b : two", "and on"], [":a: one", "    more", ":b: two", "    and on"]),
+        (["T.", "", "Returns", "-------", "dict", "    a : b"], ["T.", "", "Returns", "-------", "dict", "    :a: b"]),
+        (["T.", "", "Parameters", "----------", "x : int"], ["T.", "", "Parameters", "----------", "x : int"]),
+        ([">>> a | b"], [">>> a | b"]),
+    ],
+)
+def test_docstrings_become_restructured_text(lines, expected):
+    assert docstrings.readable(lines) == expected
+
+
+# ---- the benchmarks
+
+STORED = sorted(benchmark_pages.RESULTS.glob("*.json"))
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_a_page_of_gpu_rows_has_them_all(path):
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    page = benchmark_pages.gpu_page(stored, "picture.svg")
+    assert page.startswith(f"# {stored['gpu']}, {stored['date']}")
+    assert sum(line.startswith(f"| {row['contender']} |") for row in stored["rows"] for line in page.splitlines()) >= (
+        len(stored["rows"])
+    )
+    assert page.count("\n## ") == len(benchmark_pages.by_case(stored["rows"]))
+    assert all(f"{row['ms']:,.3g} |" in page for row in stored["rows"])
+
+
+@pytest.mark.heavy
+def test_the_site_is_built_without_a_warning(tmp_path):
+    for module in ("sphinx", "furo", "myst_parser", "numpydoc", "matplotlib"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    command = [sys.executable, str(FOLDER / "build_site.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    html = tmp_path / "html"
+    assert "crossmodal_fast.topk" in (html / "api" / "crossmodal_fast.html").read_text(encoding="utf-8")
+    assert "<svg" in "".join(path.read_text(encoding="utf-8") for path in (html / "_images").glob("*.svg"))
+    for path in [*PAGES, "CHANGELOG.md", *(f"benchmarks/{stored.stem}.md" for stored in STORED)]:
+        assert (html / path).with_suffix(".html").exists(), path
+    loaded = [path for path in html.rglob("*.html") if 'src="http' in path.read_text(encoding="utf-8")]
+    assert loaded == []  # nothing comes from elsewhere
