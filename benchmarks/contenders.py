@@ -8,10 +8,10 @@ cannot take part raises ImportError or NotTimed.
 from functools import partial
 
 import floors
-import peers
 import toolkit
 
 import crossmodal_fast as cmf
+import peers
 
 
 def our_topk(x, y, k, backend):

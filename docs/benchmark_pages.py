@@ -23,6 +23,14 @@ MEASURED = {
     "rounds": lambda row: str(row["rounds"]),
 }
 OURS = "crossmodal_fast"
+FILES = ("*.jsonl", "nvidia-*.json", "wrong-answers-*.md")
+WRONG_ANSWERS = """\
+# Wrong answers
+
+What other libraries are known to get wrong, and ours beside them: `make wrong-answers` asks all that are installed.
+True answers are computed in fractions; a distance counts as wrong beyond 1e-6 of it.
+
+"""
 INTRODUCTION = """\
 # Benchmarks
 
@@ -103,12 +111,14 @@ def cpu_page(path: Path, folder: Path) -> str:
 def write(folder: Path) -> None:
     """All pages, the newest first, and one that lists them."""
     folder.mkdir(parents=True)
-    paths = sorted([*RESULTS.glob("*.jsonl"), *RESULTS.glob("*.json")], key=lambda path: path.stem[-10:], reverse=True)
+    paths = sorted((path for name in FILES for path in RESULTS.glob(name)), key=lambda path: path.stem[-10:], reverse=True)
     for path in paths:
         if path.suffix == ".json":
             stored = json.loads(path.read_text(encoding="utf-8"))
             gpu_picture(stored, folder / f"{path.stem}.svg")
             text = gpu_page(stored, f"{path.stem}.svg")
+        elif path.suffix == ".md":
+            text = WRONG_ANSWERS + path.read_text(encoding="utf-8")
         else:
             text = cpu_page(path, folder)
         (folder / f"{path.stem}.md").write_text(text, encoding="utf-8")

@@ -122,7 +122,7 @@ def test_docstrings_become_restructured_text(lines, expected):
 
 # ---- the benchmarks
 
-STORED = sorted(benchmark_pages.RESULTS.glob("*.json"))
+STORED = sorted(benchmark_pages.RESULTS.glob("nvidia-*.json"))
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
