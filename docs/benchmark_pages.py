@@ -111,7 +111,8 @@ def cpu_page(path: Path, folder: Path) -> str:
 def write(folder: Path) -> None:
     """All pages, the newest first, and one that lists them."""
     folder.mkdir(parents=True)
-    paths = sorted((path for name in FILES for path in RESULTS.glob(name)), key=lambda path: path.stem[-10:], reverse=True)
+    found = (path for name in FILES for path in RESULTS.glob(name))
+    paths = sorted(found, key=lambda path: path.stem[-10:], reverse=True)
     for path in paths:
         if path.suffix == ".json":
             stored = json.loads(path.read_text(encoding="utf-8"))
