@@ -1,7 +1,7 @@
 """Docstrings as reStructuredText has to have them: they are written to be read as they are.
 
-`|x|` is a length there and a substitution here, "name : what it is" on lines of its own a list of fields, and an
-indented paragraph of the text before the sections a formula, a table or code.
+`|x|` is a length there and a substitution here, `coef_` an attribute and a reference; lines "name : what it is" are a
+list of fields, and an indented paragraph of the text before the sections is a formula, a table or code.
 """
 
 import re
@@ -9,20 +9,28 @@ from typing import Any
 
 import numpy as np
 
-BARS = re.compile(r"\||``.*?``|`.*?`")
+MARKS = re.compile(r"``.*?``|`.*?`|\||(?<=\w)_(?!\w)")  # code stays as it is
+ESCAPED = re.compile(r"\\(?=[|_])")
 FIELD = re.compile(r"^( *)(\w[\w, .*]*) : ")
+OURS = "crossmodal_fast"
 UNDERLINE = re.compile(r"^-{3,}$")
 
 
 def readable(lines: list[str]) -> list[str]:
     """The lines as reStructuredText and numpydoc take them."""
     top = next((number for number, line in enumerate(lines) if UNDERLINE.match(line)), len(lines) + 1) - 1
-    marked = [BARS.sub(_escaped, line) if not line.lstrip().startswith(">>>") else line for line in lines]
+    marked = [line if line.lstrip().startswith(">>>") else _marked(line) for line in lines]
     return _paragraphs(marked[:top]) + [_field(line) if line.startswith(" ") else line for line in marked[top:]]
 
 
+def _marked(line: str) -> str:
+    """What stands before a colon on a line of its own is a name, which numpydoc takes care of."""
+    start = 0 if line.startswith(" ") else line.find(" : ") + 1
+    return line[:start] + MARKS.sub(_escaped, line[start:])
+
+
 def _escaped(match: re.Match[str]) -> str:
-    return r"\|" if match.group() == "|" else match.group()
+    return "\\" + match.group() if match.group() in "|_" else match.group()
 
 
 def _field(line: str) -> str:
@@ -43,7 +51,7 @@ def _paragraphs(lines: list[str]) -> list[str]:
         elif line.strip():
             literal = False
         plain = field and not line.startswith(" ") and FIELD.match(line) is None
-        found.append(line.replace(r"\|", "|") if literal else "    " + line if plain else _field(line))
+        found.append(ESCAPED.sub("", line) if literal else "    " + line if plain else _field(line))
     return found
 
 
@@ -53,5 +61,6 @@ def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: lis
 
 
 def skip(app: Any, what: str, name: str, thing: Any, skipped: bool, options: Any) -> bool | None:
-    """Sphinx's `autodoc-skip-member`: a function of NumPy that a class holds has NumPy's docstring."""
-    return True if isinstance(thing, np.ufunc) else None
+    """Sphinx's `autodoc-skip-member`: what a class has of another library has that library's docstring."""
+    theirs = isinstance(thing, np.ufunc) or not (getattr(thing, "__module__", None) or OURS).startswith(OURS)
+    return True if theirs else None

@@ -113,7 +113,9 @@ def test_every_public_name_has_its_place_in_the_api():
         (["a : one", "    more", "b : two", "and on"], [":a: one", "    more", ":b: two", "    and on"]),
         (["T.", "", "Returns", "-------", "dict", "    a : b"], ["T.", "", "Returns", "-------", "dict", "    :a: b"]),
         (["T.", "", "Parameters", "----------", "x : int"], ["T.", "", "Parameters", "----------", "x : int"]),
-        ([">>> a | b"], [">>> a | b"]),
+        ([">>> a_ | b"], [">>> a_ | b"]),
+        (["x_ and `y_` of a_b"], [r"x\_ and `y_` of a_b"]),
+        (["T.", "", "Attributes", "----------", "x_ : as y_"], ["T.", "", "Attributes", "----------", r"x_ : as y\_"]),
     ],
 )
 def test_docstrings_become_restructured_text(lines, expected):
