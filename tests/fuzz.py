@@ -1,11 +1,15 @@
-"""Random searches on Numba against the law: each from its seed, the smallest that fails is printed.
+"""Random searches against the law: each from its number alone, the smallest that fails is printed.
 
-    python tests/fuzz.py FIRST LAST [nearby]
+    python tests/fuzz.py [--first N] [--last N] [--seconds S] [--backends numba,numpy,cuda] [--nearby]
 
-A case is drawn from its number alone. `nearby` keeps to the kernels of the normal run, which compile in a minute.
+Without --first the numbers begin at a time; without --last they go on for --seconds (300). CUDA runs on the emulator of
+tests/simt, and takes a case in EMULATED. --nearby keeps to the kernels of the normal run, which compile in a minute.
 """
 
+import argparse
+import itertools
 import sys
+import time
 import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,11 +19,13 @@ import numpy as np
 
 import crossmodal_fast as cmf
 import judge
+import simt
 from cases import BFLOAT16, GEMM_FAMILY, METRICS, NON_NEGATIVE, output_dtype
 from crossmodal_fast.kernels.ranks import reference as ranks_law
 from crossmodal_fast.kernels.tiles import packed
 from crossmodal_fast.kernels.topk import reference as topk_law
 from crossmodal_fast.kernels.within import reference as within_law
+from emulated import emulated
 from least import least_max_bytes
 from stores import PairStore, Store
 
@@ -32,6 +38,8 @@ SHARES = (0.4, 0.25, 0.07, 0.06, 0.07, 0.05, 0.05, 0.05)
 EXPONENTS = {"float16": 13, "bfloat16": 125, "float32": 125, "float64": 1020}  # of normal numbers, either way
 POWERS = (1.0, 2.0, np.inf, 3.0, 1.5)  # of minkowski
 MOST_SHRINKS = 400
+BACKENDS, EMULATED = ("numba", "numpy", "cuda"), 20
+SCANS = {"numpy": ("auto", "float32", "float64"), "cuda": ("auto",)}  # precisions, where not all
 
 
 @dataclass
@@ -58,14 +66,15 @@ class Case:
     room: float | None = None  # times the least max_bytes
     chunk_rows: int = packed.CHUNK_ROWS
     piece_bytes: int = packed.PIECE_BYTES
+    backend: str = "numba"
     control: dict = field(default_factory=dict)
 
     def __str__(self):
         lines = [
             f"{self.operation} of {self.family}: x {self.x.shape} {self.x.dtype}, y {self.y.shape} {self.y.dtype}, "
             f"{self.metric} p={self.p} k={self.k} k_columns={self.k_columns} ties={self.ties} dtype={self.dtype}",
-            f"as {self.how}, {self.room} x the least max_bytes, chunks of {self.chunk_rows} rows, pieces of "
-            f"{self.piece_bytes} bytes, {self.control}",
+            f"on {self.backend}, as {self.how}, {self.room} x the least max_bytes, chunks of {self.chunk_rows} rows, "
+            f"pieces of {self.piece_bytes} bytes, {self.control}",
         ]
         parts = ("x", "y", "radius", "row", "positive", "mask", "exclude", "bias")
         shown = {name: getattr(self, name) for name in parts if getattr(self, name) is not None}
@@ -278,12 +287,12 @@ def answer(found, **control):
         keywords["dtype"] = found.dtype
     else:
         keywords["ties"] = found.ties
-    keywords["backend"] = "numba"
+    keywords["backend"] = found.backend
     if found.how == "stores":
         x, y = Store(x), Store(y)
         keywords["mask"] = PairStore(mask) if mask is not None and mask.ndim == 2 else mask
     if found.how == "gallery":
-        gallery = grown(y, about | {"check_finite": keywords["check_finite"]}, found.control["precision"])
+        gallery = grown(y, about | {"check_finite": keywords["check_finite"]}, keywords)
         return getattr(gallery, found.operation)(x, _third(found), **keywords)
     return getattr(cmf, found.operation)(x, y, _third(found), **about, **keywords)
 
@@ -295,13 +304,13 @@ def _third(found):
     return {"topk": found.k, "topk_both": both, "within": found.radius}[found.operation]
 
 
-def grown(y, about, precision):
+def grown(y, about, keywords):
     """A gallery of y: half of it, searched and so encoded, then more than the rest, then without what was too much."""
     half = max(1, len(y) // 2)
     gallery = cmf.Gallery(y[:half], copy=False, **about)
     if half == len(y):
         return gallery
-    gallery.topk(y[:1], 1, backend="numba", check_finite=about["check_finite"], precision=precision)
+    gallery.topk(y[:1], 1, **{name: keywords[name] for name in ("backend", "check_finite", "precision")})
     spare = np.arange(len(y), len(y) + half)
     gallery.add(y[:half], ids=spare)
     gallery.add(y[half:], ids=np.arange(half, len(y)))
@@ -316,6 +325,8 @@ def judged(found):
     with ExitStack() as stack:
         stack.enter_context(patch.object(packed, "CHUNK_ROWS", found.chunk_rows))
         stack.enter_context(patch.object(packed, "PIECE_BYTES", found.piece_bytes))
+        if found.backend == "cuda":
+            stack.enter_context(emulated(seed=len(found.x) + len(found.y)))
         max_bytes = None
         if found.room is not None and len(found.x):
             max_bytes = int(found.room * least_max_bytes(lambda max_bytes: answer(found, max_bytes=max_bytes)))
@@ -392,7 +403,7 @@ def smaller(found):
                          ("piece_bytes", packed.PIECE_BYTES), ("ties", "index")):  # fmt: skip
         if getattr(found, name) != simple:
             yield replace(found, **{name: simple})
-    for name, simple in (("n_threads", 1), ("precision", "int16")):
+    for name, simple in (("n_threads", 1), ("precision", "auto" if found.backend in SCANS else "int16")):
         if found.control.get(name) != simple:
             yield replace(found, control=found.control | {name: simple})
 
@@ -413,28 +424,50 @@ def shrunk(found, fails=failure):
     return found, said
 
 
-def check(first, last, nearby=False):
+def on(found, backend):
+    """The same case on a backend, in a precision that it has."""
+    precision = found.control["precision"]
+    precision = precision if precision in SCANS.get(backend, (precision,)) else "auto"
+    return replace(found, backend=backend, control=found.control | {"precision": precision})
+
+
+def check(first, last, nearby=False, backends=("numba",)):
     """Every case from first to last - 1; raises AssertionError with the number and the smallest case that fails."""
     for number in range(first, last):
-        found = case(number, nearby)
-        if failure(found) is not None:
-            least, said = shrunk(found)
-            raise AssertionError(f"case {number} (nearby={nearby}) fails\n{least}\n{said}")
+        for backend in backends:
+            if backend == "cuda" and number % EMULATED:
+                continue
+            found = on(case(number, nearby), backend)
+            if failure(found) is not None:
+                least, said = shrunk(found)
+                raise AssertionError(f"case {number} (nearby={nearby}) fails\n{least}\n{said}")
 
 
-def main(first, last, *mode):
-    failed = 0
-    for number in range(int(first), int(last)):
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--first", type=int, default=int(time.time()))
+    parser.add_argument("--last", type=int)
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--backends", default=",".join(BACKENDS), type=lambda names: names.split(","))
+    parser.add_argument("--nearby", action="store_true")
+    given = parser.parse_args(arguments)
+    if "cuda" in given.backends and simt.obstacle():
+        print(f"without cuda: {simt.obstacle()}")
+        given.backends.remove("cuda")
+    end, failed, number = time.monotonic() + given.seconds, 0, given.first
+    for number in itertools.count(given.first):
+        if number == given.last or (given.last is None and time.monotonic() > end):
+            break
         try:
-            check(number, number + 1, nearby=bool(mode))
+            check(number, number + 1, given.nearby, given.backends)
         except AssertionError as found:
             failed += 1
             print(found, flush=True)
         if (number + 1) % 1000 == 0:
-            print(f"{number + 1 - int(first)} cases, {failed} failed", flush=True)
-    print(f"{int(last) - int(first)} cases, {failed} failed")
-    return failed > 0
+            print(f"{number + 1 - given.first} cases, {failed} failed", flush=True)
+    print(f"{number - given.first} cases from {given.first} on {', '.join(given.backends)}: {failed} failed")
+    return int(failed > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

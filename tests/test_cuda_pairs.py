@@ -7,6 +7,7 @@ import cases
 import crossmodal_fast as cmf
 import simt
 from crossmodal_fast.kernels.tiles.cuda import bounds, goals, search
+from least import least_max_bytes
 from searches import crowd, crowd_filters
 from test_cuda_search import emulated, normal  # noqa: F401 - a fixture
 
@@ -146,3 +147,18 @@ def test_values_of_pairs_come_in_pieces(monkeypatch):
     value = goals.of_pairs(*rows, metric, filters, row, column)
     wanted = cmf.pairwise_distances(x, y, "sqeuclidean", dtype=np.float64) + np.add.outer(np.arange(7), np.arange(30))
     np.testing.assert_allclose(value, wanted.ravel(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("m", "n"), [(3, 900), (900, 3), (40, 40)])
+@pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
+def test_both_ways_ask_once_for_the_memory_of_the_greedier(metric, m, n, emulated):  # noqa: F811
+    x, y = normal(m, n, 7)
+    emulated()
+    least = least_max_bytes(lambda max_bytes: cmf.topk_both(x, y, 2, metric, backend="cuda", max_bytes=max_bytes))
+    with pytest.raises(ValueError, match=f"max_bytes must be at least {least} for d=7 and k=2, got {least - 1}"):
+        cmf.topk_both(x, y, 2, metric, backend="cuda", max_bytes=least - 1)
+    found = cmf.topk_both(x, y, 2, metric, backend="cuda", max_bytes=least)
+    wanted = cmf.topk_both(x, y, 2, metric, backend="numpy")
+    for part, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(part.indices, other.indices)
+        np.testing.assert_array_equal(part.distances, other.distances)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 import fuzz
+import simt
 
 CASES = 600
 PIECES, PIECE = 50, 2000  # 10^5 cases of all kernels
 
 
 def test_random_searches():
-    """On the kernels of the other tests; `python tests/fuzz.py FIRST LAST nearby` runs a part of them."""
+    """On the kernels of the other tests: `python tests/fuzz.py --first 0 --last 600 --nearby --backends numba`."""
     fuzz.check(0, CASES, nearby=True)
 
 
@@ -72,3 +73,27 @@ def test_a_failure_is_told_with_its_number(monkeypatch):
     monkeypatch.setattr(fuzz, "answer", lambda *_, **__: (_ for _ in ()).throw(ZeroDivisionError("planted")))
     with pytest.raises(AssertionError, match=r"^case 5 \(nearby=False\) fails\n(.|\n)*ZeroDivisionError: planted"):
         fuzz.check(5, 6)
+
+
+def test_other_backends():
+    fuzz.check(0, 40, nearby=True, backends=("numpy",))
+
+
+def test_the_emulator(monkeypatch):
+    if simt.obstacle():
+        pytest.skip(simt.obstacle())
+    monkeypatch.setattr(fuzz, "EMULATED", 1)
+    fuzz.check(0, 6, nearby=True, backends=("cuda",))
+
+
+def test_it_runs_for_some_seconds_or_to_a_number(capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(fuzz, "judged", lambda found: seen.append((found.backend, found.control["precision"])))
+    assert fuzz.main(["--first", "40", "--last", "60", "--backends", "numba,numpy"]) == 0
+    assert capsys.readouterr().out == "20 cases from 40 on numba, numpy: 0 failed\n"
+    assert [backend for backend, _ in seen] == ["numba", "numpy"] * 20
+    assert not {"int6", "int8"} & {precision for backend, precision in seen if backend == "numpy"}
+    assert fuzz.main(["--seconds", "0.2", "--backends", "numba"]) == 0
+    monkeypatch.setattr(fuzz, "judged", lambda found: 1 / 0)
+    monkeypatch.setattr(fuzz, "MOST_SHRINKS", 1)
+    assert fuzz.main(["--first", "1", "--last", "2", "--backends", "numpy"]) == 1

@@ -11,6 +11,7 @@ WIDE_COLUMNS = 2048  # of a tile scanned again in float64
 LEAST_ROWS, LEAST_COLUMNS = 16, 64
 QUERY_ROWS = 16384  # of queries held at once: their codes are read once per gallery block
 PAIR_BYTES = 1 << 22  # of scratch for canonical values
+COLUMN_BYTES = 16  # float64 values of the columns between query blocks, and their merge
 SPARE = 32  # entries a query may have on the shortlist beyond its 2 k
 
 
@@ -36,14 +37,23 @@ def _bytes(sizes, d, k_rows, k_columns, encoded):
     return waiting * ENTRY_BYTES + codes + wide + tile + 4 * PIECE_BYTES + PAIR_BYTES
 
 
+def _least(m, n):
+    return [min(m, LEAST_ROWS), min(m, LEAST_ROWS), min(n, LEAST_COLUMNS)]
+
+
+def needed(m, n, d, k):
+    """The least `max_bytes` for the k best of every row."""
+    return _bytes(_least(max(1, m), max(1, n)), d, k, 0, False)
+
+
 def plan(m, n, d, k_rows, k_columns, max_bytes, encoded=False):
     """The largest sizes that fit, or ValueError with the least `max_bytes` that would do. `encoded`: the gallery is."""
     m, n = max(1, m), max(1, n)
     rows = min(m, TILE_ROWS)
     columns = TILE_SCORES // rows if encoded else min(TILE_SCORES // rows, CODE_BYTES // (4 * (d + EXTRA)))
     sizes = [min(m, QUERY_ROWS), rows, min(n, max(columns, TILE_SCORES // TILE_ROWS))]
-    least = [min(m, LEAST_ROWS), min(m, LEAST_ROWS), min(n, LEAST_COLUMNS)]
-    fixed = n * k_columns * 16  # float64 values of the columns between query blocks, and their merge
+    least = _least(m, n)
+    fixed = n * k_columns * COLUMN_BYTES
     while fixed + _bytes(sizes, d, k_rows, k_columns, encoded) > max_bytes:
         if sizes == least:
             needed = fixed + _bytes(least, d, k_rows, k_columns, encoded)

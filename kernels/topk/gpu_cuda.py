@@ -19,6 +19,7 @@ from ..tiles.cuda import driver as drivers
 from ..tiles.cuda import shares
 from ..tiles.cuda.best import Best, Found, best, onward
 from ..tiles.cuda.search import Search, fitted, objection
+from ..tiles.cuda.search import least as device_least
 from ..tiles.filters import Stats
 from ..tiles.shortlist import foremost
 from . import cpu_numpy
@@ -122,12 +123,20 @@ def _waiting(driver, x, part, metric, k, max_bytes, tick):
     return value, index, _searched(driver, x, part, metric, shape[1], max_bytes, keep, tick)
 
 
-def _both(x, y, metric, *, out, filters, tick, **control):
-    def half(before):
-        return tick and (lambda done, total: tick(before * total + done, 2 * total))
-
-    stats = topk(x, y, metric, out=out[:1], filters=filters, tick=half(0), **control)
-    turned = topk(y, x, metric, out=out[1:], filters=filters.turned(len(x), len(y)), tick=half(1), **control)
-    stats.prepare_seconds += turned.prepare_seconds
-    stats.scan_seconds += turned.scan_seconds
+def _both(x, y, metric, *, out, filters, tick, max_bytes, **control):
+    turned = filters.turned(len(x), len(y))
+    halves = (x, y, out[:1], filters), (y, x, out[1:], turned)
+    least = max(max(host.needed(len(rows), len(others), x.shape[1], found.shape[1]),
+                    device_least(rows, others, metric, mine, found.shape[1]))
+                for rows, others, ((_, found),), mine in halves)  # fmt: skip
+    if max_bytes < least:  # said now, not when half of the work is done
+        k = max(found.shape[1] for _, found in out)
+        raise ValueError(f"max_bytes must be at least {least} for d={x.shape[1]} and k={k}, got {max_bytes}")
+    found = []
+    for number, (rows, others, part, mine) in enumerate(halves):
+        told = tick and (lambda done, total, number=number: tick(number * total + done, 2 * total))
+        found.append(topk(rows, others, metric, out=part, filters=mine, tick=told, max_bytes=max_bytes, **control))
+    stats, other = found
+    stats.prepare_seconds += other.prepare_seconds
+    stats.scan_seconds += other.scan_seconds
     return stats

@@ -74,6 +74,11 @@ def by_products(metric, filters):
     return metric.form is not None and not (metric.rooted and filters.bias is not None)
 
 
+def _way(metric, filters):
+    """Where keys come from, and the bytes of a score."""
+    return (resident, 2) if by_products(metric, filters) else (direct, 4)
+
+
 def fitted(driver, max_bytes, attempt):
     """attempt(bytes of the device), with half as many after it ran out of memory."""
     room = min(max_bytes, driver.room())
@@ -91,10 +96,20 @@ def plan(m, n, d, k, row, max_bytes, room, kept=False, masked=False, score=2):
     return usual if usual.rows >= n else max(usual, _plan(PASSING_ROWS, *sizes), key=lambda found: found.query_rows)
 
 
-def _plan(most, m, n, d, k, row, max_bytes, room, kept, masked, score):
-    capacity = min(n, max(LEAST_CAPACITY if m > FEW else CAPACITY_OF_FEW, 4 * k))
-    sizes = {"query_rows": min(max(1, m), most), "rows": n, "tile_scores": TILE_SCORES}
-    least = {"query_rows": 1, "rows": n if kept else min(n, LEAST_ROWS), "tile_scores": 0}
+def least(x, y, metric, filters, k):
+    """The least bytes of the device for the k best of every row."""
+    way, score = _way(metric, filters)
+    row = max(way.row_bytes(metric, x.shape[1], held_as(rows).itemsize) for rows in (x, y))
+    masked = filters.mask is not None and len(filters.mask.shape) == 2
+    return sum(_needed(len(x), len(y), k, row, False, score + masked)(1, min(len(y), LEAST_ROWS), 0).values())
+
+
+def _capacity(m, n, k):
+    return min(n, max(LEAST_CAPACITY if m > FEW else CAPACITY_OF_FEW, 4 * k))
+
+
+def _needed(m, n, k, row, kept, score):
+    capacity = _capacity(m, n, k)
 
     def needed(query_rows, rows, tile_scores):
         width = max(COLUMNS, min(tile_scores // query_rows, rows + COLUMNS))
@@ -102,9 +117,16 @@ def _plan(most, m, n, d, k, row, max_bytes, room, kept, masked, score):
         return {
             "query_rows": min(3, -(-m // query_rows)) * query_rows * (row + 16 * capacity + 48 * k),
             "rows": gallery + 16 * rows,
-            "tile_scores": query_rows * width * (score + masked),
+            "tile_scores": query_rows * width * score,
         }
 
+    return needed
+
+
+def _plan(most, m, n, d, k, row, max_bytes, room, kept, masked, score):
+    sizes = {"query_rows": min(max(1, m), most), "rows": n, "tile_scores": TILE_SCORES}
+    least = {"query_rows": 1, "rows": n if kept else min(n, LEAST_ROWS), "tile_scores": 0}
+    needed = _needed(m, n, k, row, kept, score + masked)
     while sum((parts := needed(**sizes)).values()) > room:
         if sizes["tile_scores"] <= sizes["query_rows"] * COLUMNS:
             parts["tile_scores"] = 0  # a narrower tile is none
@@ -116,7 +138,7 @@ def _plan(most, m, n, d, k, row, max_bytes, room, kept, masked, score):
             raise ValueError(f"the device must have {enough} bytes free for d={d} and k={k}, got {room}")
         name = max(halvable, key=parts.get)
         sizes[name] = max(least[name], -(-sizes[name] // 2))
-    return Plan(capacity=capacity, **sizes)
+    return Plan(capacity=_capacity(m, n, k), **sizes)
 
 
 @dataclass(frozen=True)
@@ -155,7 +177,7 @@ class Search:
         mask = filters.mask
         self.pairwise = mask is not None and len(mask.shape) == 2
         self.allowed = None if mask is None or self.pairwise else np.asarray(mask[:], bool)
-        self.way, score = (resident, 2) if by_products(metric, filters) else (direct, 4)
+        self.way, score = _way(metric, filters)
         kept, (mine, row) = None, (self.way.row_bytes(metric, d, held_as(rows).itemsize) for rows in (x, y))
         if prepared is not None and len(y) * row <= KEPT_SHARE * room:
             kept = prepared.of(f"cuda {driver.device} {self.way.key(metric)}", self._whole)
