@@ -3,12 +3,14 @@
 import os
 import zipfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .files import FileError, MissingFileError, atomic
+from .files._npy import read_columns
 
 Array = NDArray[Any]
 Made = TypeVar("Made")
@@ -27,10 +29,9 @@ def read_saved(path: str | os.PathLike[str], kind: str, make: Callable[[dict[str
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):
                 raise ValueError("not an .npz archive")
-            with np.load(file, allow_pickle=False) as archive:
-                return make(dict(archive))
+        return make(read_columns(Path(path)))
     except FileNotFoundError as missing:
         raise MissingFileError(f"'{path}' must be an existing file: there is none of this name") from missing
-    except Exception as error:  # np.load, zipfile, json and `make` raise many kinds for one fact
+    except Exception as error:  # zipfile, json and `make` raise many kinds for one fact
         reason = f"without {error}" if isinstance(error, KeyError) else f"({error})"
         raise FileError(f"'{path}' must be a whole file that {kind}.save wrote, got other content {reason}") from error

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -14,19 +15,28 @@ from numpy.typing import NDArray
 
 from ._checks import FileError, check_size, choose, foreign, no_key
 
+LONGEST_HEADER = 10_000  # bytes, NumPy's own limit
 DEFLATE_RATIO = 1032  # deflate packs no tighter than this: a member that claims more is a lie
 
 
 def _check_header(source: Path, name: str, stream: IO[bytes], stream_bytes: int) -> None:
     try:
-        version = layout.read_magic(stream)
-        read_header = layout.read_array_header_1_0 if version == (1, 0) else layout.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
+        first = layout.read_magic(stream) == (1, 0)
+        size = stream.read(2 if first else 4)
+        header = size + stream.read(_fitting(int.from_bytes(size, "little")))
+        shape, _, dtype = (layout.read_array_header_1_0 if first else layout.read_array_header_2_0)(BytesIO(header))
     except Exception as error:  # damaged bytes reach tokenize, ast and dtype(), each with exceptions of its own
         raise foreign(source, error) from error
     if dtype.hasobject:
         raise FileError(f"{name} must hold plain numbers, got Python objects, which are never unpickled: save float32")
     check_size(name, shape, dtype, stream_bytes - stream.tell())
+
+
+def _fitting(size: int) -> int:
+    """A file asked for more sets that much memory aside first."""
+    if size > LONGEST_HEADER:
+        raise ValueError(f"a header of {size} bytes")
+    return size
 
 
 def read_npy(source: Path, key: str | None) -> NDArray[Any]:
