@@ -19,7 +19,8 @@ from crossmodal_fast.dask import _shard
 
 M, N, D = 30, 90, 5
 CHUNKS = [((30,), (40, 0, 50)), ((10, 1, 19), (30, 60)), ((9, 9, 9, 3), (90,))]  # fewer blocks than shards, more, none
-METRICS = ["euclidean", "cosine", "dot", "cityblock", "minkowski"]
+CASES = [(chunks, metric) for chunks in CHUNKS for metric in ("euclidean", "dot")]
+CASES += [(CHUNKS[1], metric) for metric in ("cosine", "cityblock", "minkowski")]
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +59,7 @@ def same(found, expected):
         np.testing.assert_array_equal(lazy.compute(), plain)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("chunks", CHUNKS, ids=str)
+@pytest.mark.parametrize(("chunks", "metric"), CASES, ids=str)
 def test_searches_have_the_bits_of_one_machine(chunks, metric):
     x, y = rows()
     given = {"metric_kwargs": {"p": 2.0}} if metric == "minkowski" else {}

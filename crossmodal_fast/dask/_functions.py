@@ -56,8 +56,8 @@ def topk(
     Notes
     -----
     Cost: `crossmodal_fast.topk` for each pair of chunks. A task sends at most 16 k bytes a query. Where there are as
-    many chunks of queries as shards, each begins at another shard, whose k-th best key lets the others skip and send
-    less. Keys are merged eight shards at a time.
+    many chunks of queries as shards, each begins at another shard, whose k-th best key lets the next seven skip and
+    send less, and so on. Keys are merged eight shards at a time.
 
     Examples
     --------

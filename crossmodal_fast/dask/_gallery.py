@@ -1,5 +1,6 @@
 """A gallery in shards, one for each chunk of its rows, searched where they lie."""
 
+import sys
 from typing import Any, Self, Unpack
 
 from .. import _validate
@@ -45,7 +46,7 @@ class ShardedGallery:
         self._metric = _validate.metric_name(metric)
         self._given = given_to(metric, metric_kwargs, self.shape[1])
         check_finite = _validate.flag("check_finite", check_finite)
-        prepare = needed("dask").delayed(_shard.prepare, pure=True)
+        prepare = needed("dask").delayed(_shard.shard_of_rows, pure=True)
         self._shards = [
             Block(part.start, part.stop, prepare(self._name, part.rows, part.start, check_finite))
             for part in blocks(self._name, vectors)
@@ -66,6 +67,10 @@ class ShardedGallery:
 
     def persist(self, **keywords: Any) -> Self:
         """The same gallery with its shards in the memory of the workers, from now on; keywords as `dask.persist`'s."""
+        if "distributed" in sys.modules:
+            from ._homes import keep
+
+            keep()
         held = needed("dask").persist(*(shard.rows for shard in self._shards), **keywords)
         kept = type(self).__new__(type(self))
         kept.__dict__.update(self.__dict__)

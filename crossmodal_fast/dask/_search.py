@@ -1,6 +1,7 @@
 """Searches as graphs of tasks: blocks of queries against shards, what they found joined in a tree."""
 
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from .. import _validate
 from .._config import resolve
 from .._search import TopK, Within
 from . import _merge, _shard
-from ._blocks import Block, beside, blocks, parts, rows_of, tree, whole
+from ._blocks import FAN_IN, Block, beside, blocks, parts, rows_of, tree, whole
 from ._needed import needed
 from ._worker import travelling
 
@@ -55,6 +56,14 @@ def held_of(pairs: tuple[Any, Any, Any, Any], rows: Chunks, columns: Chunks) -> 
     return {name: parts(value) for name, value in found.items() if value is not None}
 
 
+def rounds(count: int) -> list[slice]:
+    """1 of `count`, 7 more, 56 more, ..: after each round FAN_IN times as many as before."""
+    edges = [0, 1]
+    while edges[-1] < count:
+        edges.append(edges[-1] * FAN_IN)
+    return [slice(*edge) for edge in pairwise(edges)]
+
+
 class Search:
     """One search: the blocks of its queries against the shards."""
 
@@ -79,22 +88,27 @@ class Search:
         return found
 
     def topk(self, k: int, dtype: Any) -> TopK:
-        nearest, dtype = self.delayed(_shard.nearest, pure=True), _validate.output_dtype(dtype, *self.dtypes)
-        limit_of = self.delayed(_merge.limit_of, pure=True)
-        join, found = partial(_merge.best, k), []
-        for i, block in enumerate(self.blocks):
-            shards, limit, first = list(enumerate(self.shards)), None, []
-            if len(self.shards) > 1 and len(self.blocks) >= len(self.shards):
-                # Each block begins at a shard of its own and tells the others what is near enough. With fewer blocks
-                # than shards workers would wait for it.
-                j, shard = shards.pop(i % len(self.shards))
-                first = [nearest(shard.rows, block.rows, k, self.way, self.beside(i, j))]
-                limit = limit_of(k, first[0])
-            found.append(tree(join, [
-                *first,
-                *(nearest(shard.rows, block.rows, k, self.way, self.beside(i, j), limit) for j, shard in shards),
-            ]))  # fmt: skip
-        return self._finished(found, self.blocks, k, dtype)
+        dtype = _validate.output_dtype(dtype, *self.dtypes)
+        return self._finished([self._nearest(i, k) for i in range(len(self.blocks))], self.blocks, k, dtype)
+
+    def _nearest(self, i: int, k: int) -> Any:
+        """The k best of a block, delayed.
+
+        With as many blocks as shards each begins at a shard of its own, goes on with 7, then 56, .. more, and tells
+        them the k-th best key so far: they skip what is above it, and send nothing of it. With fewer blocks workers
+        would wait for that.
+        """
+        nearest, limit_of = self.delayed(_shard.nearest, pure=True), self.delayed(_merge.limit_of, pure=True)
+        block, count = self.blocks[i], len(self.shards)
+        order = [(i + j) % count for j in range(count)]
+        limit, found = None, []
+        for group in rounds(count) if len(self.blocks) >= count else [slice(0, count)]:
+            found += [
+                nearest(self.shards[j].rows, block.rows, k, self.way, self.beside(i, j), limit) for j in order[group]
+            ]
+            found = [tree(partial(_merge.best, k), found)]
+            limit = limit_of(k, found[0])
+        return found[0]
 
     def within(self, radius: Array, dtype: Any) -> Within:
         inside, dtype = self.delayed(_shard.inside, pure=True), _validate.output_dtype(dtype, *self.dtypes)
