@@ -74,6 +74,12 @@ def test_estimators_that_others_took_before_search_with_ours():
     assert distances[0].tolist() == [0, np.sqrt(20) * 2.0**-10]
     assert nearest.tolist() == list(range(20))
     assert type(new) is cmf.estimators.NearestNeighbors
+    labels = [*range(10), *range(10)]
+    for kind in (sklearn.neighbors.KNeighborsClassifier(1), sklearn.neighbors.RadiusNeighborsClassifier(2.0**-10)):
+        classifier = kind.set_params(algorithm="brute").fit(rows, labels)
+        assert classifier.predict(rows[1:]).tolist() != labels[1:]
+        with cmf.use_backend("numpy"), patch("sklearn"):
+            assert classifier.predict(rows[1:]).tolist() == labels[1:]
     assert (taken_before.kneighbors(rows)[1] != expected).any()
 
 

@@ -120,6 +120,7 @@ def test_a_gallery_alone_and_methods():
     expected = cmf.match(Y[:4] + 1, Y, k=3)
     for one, other in zip(found.match(Y[:4] + 1), expected, strict=True):
         np.testing.assert_array_equal(one, other)
+    assert estimators.CrossModalMatcher(match_options={"k": 2}).fit(Y).match(Y).rows.tolist()[:3] == [0, 0, 1]
     for method, options in (("assignment", None), ("csls", {"neighbours": 4}), ("mutual", None)):
         found = estimators.CrossModalMatcher(method, transfer=None, match_options=options).fit(Y[::-1], Y)
         np.testing.assert_array_equal(found.predict(Y), np.arange(90))
@@ -152,6 +153,20 @@ def test_grids_choose_a_transfer():
             lambda: estimators.TransferRegressor("lstsq", options={"regularization": 1}).fit(X, Y),
             "X is A, y is B: regularization must be left out with method='lstsq', got 1; it belongs to ridge",
         ),
+        (
+            lambda: estimators.TransferRegressor(options="ridge").fit(X, Y),
+            "X is A, y is B: options must be a dict or None, got 'ridge'",
+        ),
+        (
+            lambda: estimators.CrossModalMatcher(match_options=3).fit(Y).predict(Y),
+            "match_options must be a dict or None, got 3",
+        ),
+        (
+            lambda: estimators.CrossModalMatcher(transfer="x").fit(X, Y),
+            "transfer (X is A, y is B): method must be one of auto, lstsq",
+        ),
+        (lambda: estimators.CCA(control=[]).fit(X, Y), "control must be a dict or None, got []"),
+        (lambda: estimators.CCA(scale="no").fit(X, Y), "scale must be True or False, got 'no'"),
         (lambda: estimators.CrossModalMatcher("nearest").fit(Y).predict(Y), "method must be one of topk, mutual"),
         (lambda: estimators.TransferRegressor().fit(X, Y[:5]), "Found input variables with inconsistent numbers"),
         (lambda: estimators.CCA(1).fit(X * np.nan, Y), "Input X contains NaN."),

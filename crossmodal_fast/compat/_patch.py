@@ -15,6 +15,7 @@ ESTIMATORS = (
     "RadiusNeighborsTransformer",
 )  # fmt: skip
 REDUCTIONS = ("ArgKmin", "RadiusNeighbors")  # private: what all searches inside scikit-learn come to
+VOTES = ("ArgKminClassMode", "RadiusNeighborsClassMode")  # but for those of classifiers, which these send there
 SKLEARN = (
     "pairwise_distances", "pairwise_distances_argmin", "pairwise_distances_argmin_min", "pairwise_distances_chunked",
 )  # fmt: skip
@@ -49,6 +50,7 @@ TABLE: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("sklearn.metrics._pairwise_distances_reduction", REDUCTIONS),
         ("sklearn.neighbors", ESTIMATORS),
         ("sklearn.neighbors._base", REDUCTIONS),
+        ("sklearn.neighbors._classification", VOTES),
     ),
     "torch": (("torch", ("cdist",)), ("torch.functional", ("cdist",))),
 }

@@ -1,4 +1,4 @@
-"""The two searches inside scikit-learn's estimators and functions, which `patch("sklearn")` swaps too.
+"""The searches inside scikit-learn's estimators and functions, which `patch("sklearn")` swaps too.
 
 They are private there: subclasses of what the installed version has, which is asked where ours do not take a call.
 """
@@ -64,6 +64,22 @@ class RadiusNeighbors(theirs.RadiusNeighbors):
         near = _operations.within(X, Y, radius, found[0], **found[1])
         distances, indices = parts_of(near, sort_results)
         return (distances, indices) if return_distance else indices
+
+
+class ArgKminClassMode(theirs.ArgKminClassMode):
+    """The vote that searches by itself: never to be used, so that a classifier searches by `ArgKmin` and votes then."""
+
+    @classmethod
+    def is_usable_for(cls, X: Any, Y: Any, metric: Any) -> bool:
+        return False
+
+
+class RadiusNeighborsClassMode(theirs.RadiusNeighborsClassMode):
+    """As `ArgKminClassMode`, within a radius."""
+
+    @classmethod
+    def is_usable_for(cls, X: Any, Y: Any, metric: Any) -> bool:
+        return False
 
 
 def _taken(

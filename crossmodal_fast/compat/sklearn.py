@@ -21,7 +21,7 @@ import numpy as np
 from .. import _operations, _validate
 from .._arguments import brief, number
 from .._search import Within
-from ._patch import ESTIMATORS, REDUCTIONS
+from ._patch import ESTIMATORS, REDUCTIONS, VOTES
 from ._peer import peers_own
 from .scipy import without_value
 
@@ -44,7 +44,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 NARROW = ("euclidean", "l2", "cosine")  # float32 for float32; SciPy's, which the others are there, are float64
 OF_SPARSE_ROWS = ("euclidean", "l2", "l1", "manhattan", "cityblock", "cosine")
-LOADED = dict.fromkeys(ESTIMATORS, "..estimators") | dict.fromkeys(REDUCTIONS, "._reductions")
+LOADED = dict.fromkeys(ESTIMATORS, "..estimators") | dict.fromkeys(REDUCTIONS + VOTES, "._reductions")
 """What is made of scikit-learn's own classes, which the rest of this module does not need -> where it is."""
 
 WORKING_MEMORY = 1024.0  # MiB, scikit-learn's default

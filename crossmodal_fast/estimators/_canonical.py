@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from .. import fitting
 from .._arguments import about
 from .._config import config_context
-from ._transfer import SIDES
+from .._validate import flag
+from ._transfer import SIDES, keywords
 
 Float64 = NDArray[np.float64]
 
@@ -85,11 +86,11 @@ class CCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, Mul
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from pairs, rows of X (n, d_in) and of y (n, d_out) or (n,), n >= 2."""
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2)
-        self._alone = y.ndim == 1
+        scaled, self._alone = flag("scale", self.scale), y.ndim == 1
         y = np.asarray(y, np.float64).reshape(len(y), -1)
-        self._x_scale, self._y_scale = (_deviations(rows) if self.scale else np.ones(rows.shape[1]) for rows in (X, y))
+        self._x_scale, self._y_scale = (_deviations(rows) if scaled else np.ones(rows.shape[1]) for rows in (X, y))
         x, y = X / self._x_scale, y / self._y_scale
-        with about(SIDES), config_context(**(self.control or {})):
+        with about(SIDES), config_context(**keywords("control", self.control)):
             self.cca_ = fitting.CCA(
                 self.n_components, regularization=self.regularization, shrinkage=self.shrinkage,
                 shrink_to=self.shrink_to, correlation_power=self.correlation_power,
@@ -111,7 +112,7 @@ class CCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, Mul
         """X (m, d_in) projected, (m, k); with y (p, d_out) the pair of both."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        with config_context(**(self.control or {})):
+        with config_context(**keywords("control", self.control)):
             if y is None:
                 return self.cca_.transform(X / self._x_scale)
             y = _columns(y)

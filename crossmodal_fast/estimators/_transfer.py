@@ -5,11 +5,18 @@ from typing import Any, Self
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .._arguments import about
+from .._arguments import about, brief
 from ..fitting import TransferMap, fit_transfer
 
 SIDES = "X is A, y is B"
 """Put before what `fitting` says of its arguments."""
+
+
+def keywords(name: str, value: Any) -> dict[str, Any]:
+    """A parameter that holds keyword arguments."""
+    if not isinstance(value, dict | None):
+        raise TypeError(f"{name} must be a dict or None, got {brief(value)}")
+    return value or {}
 
 
 class TransferRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):
@@ -63,7 +70,7 @@ class TransferRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):
         with about(SIDES):
             self.transfer_map_ = fit_transfer(
                 X, y.reshape(len(y), -1), self.method, center=self.center, sample_weight=sample_weight,
-                **(self.options or {}), **(self.control or {}),
+                **keywords("options", self.options), **keywords("control", self.control),
             )  # fmt: skip
         alone = y.ndim == 1
         self.coef_ = self.transfer_map_.M[0] if alone else self.transfer_map_.M
@@ -74,7 +81,7 @@ class TransferRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):
         """X (m, d_in) mapped, (m, d_out), or (m,) where y was (n,): float32 for what float32 holds, else float64."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
-        mapped = self.transfer_map_.apply(X, **(self.control or {}))
+        mapped = self.transfer_map_.apply(X, **keywords("control", self.control))
         return mapped[:, 0] if self.coef_.ndim == 1 else mapped
 
     def __sklearn_tags__(self) -> Any:
