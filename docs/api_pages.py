@@ -1,4 +1,7 @@
-"""A page of the API for each public module, of the docstrings of all its public names, each once."""
+"""A page of the API for each public module, of the docstrings of all its public names, each once.
+
+`python docs/api_pages.py > tests/public_names.txt` writes down what a release promises: docs/stability.md.
+"""
 
 import inspect
 from collections.abc import Iterator
@@ -67,3 +70,33 @@ def write(folder: Path) -> None:
         (folder / f"{dotted}.rst").write_text(page(dotted, named), encoding="utf-8")
     index = ["API", "===", "", ".. toctree::", "", *(f"   {dotted}" for dotted in by_module), ""]
     (folder / "index.rst").write_text("\n".join(index), encoding="utf-8")
+
+
+def promised() -> Iterator[str]:
+    """What a later version has to have: a line for each name of each module, with the parameters that it takes."""
+    for dotted in modules():
+        module = import_module(dotted)
+        for name in public(module):
+            thing = getattr(module, name)
+            yield f"{dotted}.{name}{_parameters(thing)}"
+            for inner, member in sorted(vars(thing).items()) if inspect.isclass(thing) else ():
+                member = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+                if not inner.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+                    yield f"{dotted}.{name}.{inner}{_parameters(member)}"
+
+
+def _parameters(thing: object) -> str:
+    """Names in order, those that only a keyword gives behind a star; nothing where there is no signature."""
+    if not (inspect.isroutine(thing) or inspect.isclass(thing)):
+        return ""
+    try:
+        given = inspect.signature(thing).parameters.values()
+    except ValueError:
+        return ""
+    positional = [each.name for each in given if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    keywords = sorted(each.name for each in given if each.kind is each.KEYWORD_ONLY)
+    return f"({', '.join([*positional, *(['*', *keywords] if keywords else [])])})"
+
+
+if __name__ == "__main__":
+    print("\n".join(promised()))

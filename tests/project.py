@@ -1,5 +1,6 @@
 """The project's own files: what a clone holds, changed or not yet added files included."""
 
+import ast
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,3 +30,14 @@ def project_files() -> list[Path]:
 
 def made_by_command(name: str) -> bool:
     return name in MADE_BY_COMMANDS or name.endswith(".egg-info") or (name.startswith(".") and name != ".ci")
+
+
+def extras() -> set[str]:
+    """Names of the extras in setup.py."""
+    found: set[str] = set()
+    for node in ast.parse((ROOT / "setup.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("EXTRAS"):
+            target = node.targets[0]
+            names = [target.slice] if isinstance(target, ast.Subscript) else node.value.keys
+            found |= {ast.literal_eval(name) for name in names}
+    return found

@@ -147,7 +147,10 @@ def test_what_is_refused():
 def test_a_peer_that_is_not_installed(peer):
     if peer == "none":
         pytest.skip("all peers are installed")
-    with pytest.raises(ModuleNotFoundError, match=r"^patch needs .*, which is not installed$"), patch(peer):
+    with (
+        pytest.raises(ModuleNotFoundError, match=r"^patch needs .*, which is not installed: pip install "),
+        patch(peer),
+    ):
         pass
     assert not any(module.partition(".")[0] == peer for module, _ in _patch.SWAPPED)
 

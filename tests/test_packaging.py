@@ -11,7 +11,9 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
+import venv
 import zipfile
 from pathlib import Path
 
@@ -154,6 +156,25 @@ def test_installed_wheel_equals_editable_install(built, origin, editable, tmp_pa
     package = tmp_path / "site" / "crossmodal_fast"
     assert installed.pop("files") == [str(package / "__init__.py"), str(package / "kernels" / "topk" / "cpu_numpy.py")]
     assert installed == {name: value for name, value in editable.items() if name != "files"}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("origin", ["tree", "sdist"])
+def test_a_new_environment_takes_the_wheel_and_lets_it_go(built, origin, editable, tmp_path):
+    venv.create(tmp_path / "new", with_pip=True, symlinks=sys.platform != "win32")
+    names = {"base": str(tmp_path / "new"), "platbase": str(tmp_path / "new")}
+    site, scripts = (Path(sysconfig.get_path(kind, "venv", vars=names)) for kind in ("purelib", "scripts"))
+    python = scripts / Path(sys.executable).name
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")  # no network
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel(built, origin), cwd=tmp_path)
+    found = json.loads(run(python, "-W", "error", "-c", PROBE, cwd=tmp_path))
+    assert found["files"][0] == str(site / "crossmodal_fast" / "__init__.py")
+    assert found["indices"] == editable["indices"]
+    told = json.loads(run(scripts / "crossmodal-fast", "info", "--json", cwd=tmp_path))
+    assert told["packages"]["crossmodal-fast"] == crossmodal_fast.__version__
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "crossmodal-fast", cwd=tmp_path)
+    left = [path for path in site.glob("crossmodal*") if any(each.is_file() for each in path.rglob("*.py"))]
+    assert left == []
 
 
 def test_checkout_equals_editable_install(editable):

@@ -10,7 +10,7 @@ import pytest
 import crossmodal_fast
 from crossmodal_fast import _dispatch, cli
 from pages import BLOCK, blocks, faults
-from project import ROOT, project_files
+from project import ROOT, extras, project_files
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {path: (ROOT / path).read_text(encoding="utf-8") for path in project_files() if path.suffix == ".md"}
@@ -69,17 +69,6 @@ def test_commands_run(ran, capsys):
         assert (code, complaint) == (0, ""), f"{line}: {complaint}"
         if "-o" in words:
             assert (ran[0] / words[words.index("-o") + 1]).stat().st_size > 0, line
-
-
-def extras():
-    """Names of the extras in setup.py."""
-    found = set()
-    for node in ast.parse((ROOT / "setup.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("EXTRAS"):
-            target = node.targets[0]
-            names = [target.slice] if isinstance(target, ast.Subscript) else node.value.keys
-            found |= {ast.literal_eval(name) for name in names}
-    return found
 
 
 def test_installation_names_what_can_be_installed():

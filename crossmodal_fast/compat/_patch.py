@@ -8,7 +8,7 @@ from importlib import import_module
 from threading import Lock
 
 from .._arguments import one_of
-from ._peer import SWAPPED, package_of
+from ._peer import SWAPPED, missing
 
 ESTIMATORS = (
     "KNeighborsClassifier", "KNeighborsRegressor", "KNeighborsTransformer", "NearestNeighbors",
@@ -109,7 +109,7 @@ def _swap(peer: str) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != peer:
             raise
-        raise ModuleNotFoundError(f"patch needs {package_of(peer)}, which is not installed", name=peer) from error
+        raise ModuleNotFoundError(f"patch needs {missing(peer)}", name=peer) from error
     ours = import_module(f".{peer}", __package__)
     for module, names in modules:
         for name in names:

@@ -6,7 +6,15 @@ from typing import Any
 SWAPPED: dict[tuple[str, str], Any] = {}
 """(module, attribute) -> the peer's own, while `patch` holds ours there."""
 
-PACKAGES = {"sklearn": "scikit-learn", "sentence_transformers": "sentence-transformers", "ot": "POT"}
+PACKAGES = {
+    "faiss": ("faiss", "faiss-cpu"),
+    "ot": ("POT", "POT"),
+    "scipy": ("SciPy", "scipy"),
+    "sentence_transformers": ("sentence-transformers", "'crossmodal-fast[encoders]'"),
+    "sklearn": ("scikit-learn", "'crossmodal-fast[sklearn]'"),
+    "torch": ("torch", "'crossmodal-fast[torch]'"),
+}
+"""Module -> what it is called, and what installs it."""
 
 
 def peers_own(module: str, attribute: str, what: str) -> Any:
@@ -19,9 +27,10 @@ def peers_own(module: str, attribute: str, what: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != root:
             raise  # the peer is there, and something that it needs is not
-        raise ModuleNotFoundError(f"{what} is left to {package_of(root)}, which is not installed", name=root) from error
+        raise ModuleNotFoundError(f"{what} is left to {missing(root)}", name=root) from error
 
 
-def package_of(root: str) -> str:
-    """What is installed for a module to be there."""
-    return PACKAGES.get(root, root)
+def missing(root: str) -> str:
+    """The end of a sentence about a module that is not there: what it is called, and how to get it."""
+    package, command = PACKAGES[root]
+    return f"{package}, which is not installed: pip install {command}"

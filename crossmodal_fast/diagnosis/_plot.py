@@ -14,9 +14,14 @@ SIDES = ("X", "Y")
 
 def draw(found: Diagnosis, path: str | os.PathLike[str]) -> None:
     """Write the picture to `path`."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "matplotlib":
+            raise  # it is there, and something that it needs is not
+        sentence = "plot needs matplotlib, which is not installed: pip install 'crossmodal-fast[plot]'"
+        raise ModuleNotFoundError(sentence, name="matplotlib") from error
     figure = Figure(figsize=(10, 7.5), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, 2)

@@ -1,0 +1,101 @@
+"""Who has his types checked gets ours: mypy --strict, and basedpyright where it is installed, on code of a user.
+
+They see the package as installed ones are seen, in an environment of its own, by its py.typed.
+"""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import api_pages
+import pytest
+
+import crossmodal_fast
+from project import ROOT
+
+CONSUMER = ROOT / "tests" / "consumer.py"
+FAULTS = {
+    "found = cmf.topk([[1.0]], [[1.0]], k='five')": ("call-overload", "reportArgumentType"),
+    "cmf.no_such_name": ("attr-defined", "reportAttributeAccessIssue"),
+    "cmf.topk([[1.0]], [[1.0]], k=1, precison='int8')": ("call-overload", "reportCallIssue"),
+}
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """A Python whose packages are ours and those of this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=sys.platform != "win32")
+    names = {"base": str(folder), "platbase": str(folder)}
+    site = Path(sysconfig.get_path("purelib", "venv", vars=names))
+    (site / "crossmodal_fast").symlink_to(ROOT / "crossmodal_fast", target_is_directory=True)
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    return Path(sysconfig.get_path("scripts", "venv", vars=names)) / Path(sys.executable).name
+
+
+def imports():
+    """An import of every public name of all modules that can be imported here."""
+    for dotted in api_pages.modules():
+        names = getattr(importlib.import_module(dotted), "__all__", None)
+        if names:
+            prefix = dotted.replace(".", "_")
+            yield f"from {dotted} import {', '.join(f'{name} as {prefix}_{name}' for name in names)}"
+
+
+@pytest.fixture(scope="module")
+def complaints(environment, tmp_path_factory):
+    """What mypy says of three files of a user: lines by file. One run, 7 s of a core."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("dask")
+    folder = tmp_path_factory.mktemp("user")
+    faulty = "\n".join(["import crossmodal_fast as cmf", *FAULTS])
+    texts = {"sound": CONSUMER.read_text(encoding="utf-8"), "names": "\n".join(imports()), "faulty": faulty}
+    for name, text in texts.items():
+        (folder / f"{name}.py").write_text(text + "\n", encoding="utf-8")
+    options = ["--strict", "--no-error-summary", "--config-file", "", "--python-executable", str(environment)]
+    command = [sys.executable, "-m", "mypy", *options, "--cache-dir", "cache", *(f"{name}.py" for name in texts)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    return {name: [line for line in lines if line.startswith(f"{name}.py:")] for name in texts}
+
+
+def test_the_user_names_everything_public():
+    text = CONSUMER.read_text(encoding="utf-8")
+    assert [name for name in crossmodal_fast.__all__ if not re.search(rf"\b{name}\b", text)] == []
+
+
+def test_mypy_is_content(complaints):
+    assert complaints["sound"] == []
+
+
+def test_every_public_name_of_every_module_is_known_without_running_anything(complaints):
+    assert complaints["names"] == []
+
+
+def test_mypy_finds_what_is_wrong(complaints):
+    for number, (line, (code, _)) in enumerate(FAULTS.items(), start=2):
+        found = [each for each in complaints["faulty"] if each.startswith(f"faulty.py:{number}: error")]
+        assert any(f"[{code}]" in each for each in found), line
+
+
+@pytest.mark.heavy
+def test_pyright_is_content_and_finds_what_is_wrong(environment, tmp_path):
+    if importlib.util.find_spec("basedpyright") is None:
+        pytest.skip("basedpyright is not installed")
+
+    def errors(text):
+        (tmp_path / "user.py").write_text(text, encoding="utf-8")
+        options = ["--pythonpath", str(environment), "--level", "error", "--outputjson", "user.py"]
+        command = [sys.executable, "-m", "basedpyright", *options]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return [each["rule"] for each in json.loads(done.stdout)["generalDiagnostics"]]
+
+    assert errors(CONSUMER.read_text(encoding="utf-8")) == []
+    for line, (_, rule) in FAULTS.items():
+        assert errors(f"import crossmodal_fast as cmf\n\n{line}\n") == [rule], line
