@@ -10,7 +10,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all check format fuzz peers bench bench-full wrong-answers docs gpu clean
+.PHONY: help demo test test-all check format fuzz audit peers bench bench-full wrong-answers docs gpu clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +41,10 @@ format: $(VENV)/installed-test  ## let ruff mend what it can
 
 fuzz: $(VENV)/installed-test  ## random searches on all backends against the law, SECONDS=300 of them
 	$(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),300)
+
+audit: $(VENV)/installed-test  ## what is installed against known advisories; needs a network
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip_audit --skip-editable
 
 peers: $(VENV)/installed-test  ## the tests of SciPy and scikit-learn with ours in the place of their functions
 	$(BIN)/python tests/peers/run.py

@@ -1,13 +1,12 @@
 """Which backend runs an operation. File names are the registry: (operation, backend) -> kernels/<operation>/<file>."""
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ._usable import fault, found
 from .kernels.tiles import worth
 
 FILES = {"cuda": "gpu_cuda", "numba": "cpu_numba", "numpy": "cpu_numpy"}  # preferred first
@@ -23,25 +22,20 @@ class BackendUnavailable(RuntimeError):
 def obstacle(operation: str, backend: str) -> str | None:
     """What keeps a backend from running an operation on this machine, in words; None if nothing does."""
     library = LIBRARY.get(backend)
-    if library is not None and not _found(library):
+    if library is not None and not found(library):
         return f"{library} is not installed; pip install {INSTALL[backend]}"
-    if not _found(f"{KERNELS}.{operation}.{FILES[backend]}"):
+    if not found(f"{KERNELS}.{operation}.{FILES[backend]}"):
         return f"this version has no {backend} kernel for {operation}"
     return None
 
 
-@cache
-def _found(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
-
-
 def loaded(name: str) -> Any:
     """A library that a backend needs; None where it is not installed."""
-    return importlib.import_module(name) if name in sys.modules or _found(name) else None
+    return importlib.import_module(name) if name in sys.modules or found(name) else None
 
 
 def backends() -> dict[str, str]:
-    """What can run here: backend -> "ready", or the reason in words why it cannot. Loads CuPy where it is installed."""
+    """What can run here: backend -> "ready", or the reason in words why it cannot. Loads CuPy and Numba."""
     return {name: _state(name) or "ready" for name in FILES}
 
 
@@ -50,10 +44,10 @@ def _state(name: str) -> str | None:
     reasons = [obstacle(operation, name) for operation in operations]
     if None not in reasons:
         return reasons[0]
-    found: str | None = None
     if name == "cuda":
-        found = importlib.import_module(f"{KERNELS}.tiles.cuda.driver").obstacle()
-    return found
+        reason: str | None = importlib.import_module(f"{KERNELS}.tiles.cuda.driver").obstacle()
+        return reason
+    return fault(LIBRARY[name]) if name in LIBRARY else None
 
 
 def _folder() -> Path:
@@ -67,6 +61,8 @@ def implementation(operation: str, backend: str, *arguments: Any, **keywords: An
         reason = obstacle(operation, name)  # this machine
         if reason is None and backend == "auto":
             reason = worth.objection(name, operation, *arguments, **keywords)  # would rather not
+        if reason is None and name == "numba":
+            reason = fault(name)
         if reason is None:
             module = importlib.import_module(f"{KERNELS}.{operation}.{FILES[name]}")
             declines = getattr(module, "declines", None)

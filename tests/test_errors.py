@@ -6,6 +6,7 @@ import functools
 import itertools
 import traceback
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import crossmodal_fast as cmf
 import crossmodal_fast.kernels.topk as kernels
 from crossmodal_fast.files import FileError
+from crossmodal_fast.kernels.tiles import results
 
 PACKAGE, KERNELS = Path(cmf.__file__).parent, Path(kernels.__file__).parents[1]
 CORE = [
@@ -368,6 +370,17 @@ def test_one_sentence_without_blame(kind, call, sentence):
     assert not any(word in text.lower() for word in ("invalid", "illegal", "wrong", "error", "please", "sorry"))
 
 
+def without_memory():
+    """The system gives no pages for the pairs of a search."""
+    with mock.patch.object(results.mmap, "mmap", side_effect=OSError(12, "Cannot allocate memory")):
+        results.own_pages(4, np.float64)
+
+
+def test_without_memory():
+    with pytest.raises(MemoryError, match=r"^no 32 bytes for the pairs of a search$"):
+        without_memory()
+
+
 def raise_sites():
     """(file, first line, last line) of every statement that raises something new."""
     for path in CORE:
@@ -380,7 +393,7 @@ def raised_at(call):
     """File and line of the innermost frames of the core that the call's error, and what caused it, came from."""
     try:
         call()
-    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as problem:
+    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError, MemoryError) as problem:
         for error in filter(None, (problem, problem.__cause__)):
             frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) in CORE]
             yield from ((frame.filename, frame.lineno) for frame in frames[-1:])
@@ -394,6 +407,7 @@ def test_every_raise_has_a_tested_sentence(tmp_path, monkeypatch):
     calls += [lambda path=path: cmf.Gallery.load(path) for path, _ in spoiled_galleries(tmp_path)]
     calls += [call for call, _ in on_disk_refusals(tmp_path)]
     reached = [site for call in calls for site in raised_at(call)]
+    reached += raised_at(without_memory)
     monkeypatch.setenv("CROSSMODAL_FAST_BACKEND", "gpu")
     reached += raised_at(topk)
     untested = [

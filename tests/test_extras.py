@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import crossmodal_fast as cmf
-from crossmodal_fast import _dispatch, cli, files
+from crossmodal_fast import _usable, cli, files
 from project import extras
 
 ROWS = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
@@ -25,11 +25,11 @@ def hide(monkeypatch):
                 monkeypatch.delitem(sys.modules, name)
         for name in names:
             monkeypatch.setitem(sys.modules, name, None)
-        _dispatch._found.cache_clear()
+        _usable.found.cache_clear()
 
     yield hidden
     monkeypatch.undo()
-    _dispatch._found.cache_clear()
+    _usable.found.cache_clear()
 
 
 def plot(folder):

@@ -26,7 +26,7 @@ def ran(tmp_path_factory):
     with contextlib.chdir(folder):
         namespace, found = {}, []
         for code in blocks(README, "python"):
-            known = OF_THE_MACHINE not in code or not _dispatch._found("cupy")
+            known = OF_THE_MACHINE not in code or not _dispatch.found("cupy")
             found += [fault for fault in faults(code, namespace) if known]
     return folder, found
 

@@ -286,7 +286,7 @@ class _Stored(NullCache):
             return None
         rtsys.initialize(target_context)  # what compiled code calls; the registries of the compiler stay empty
         try:
-            return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
+            return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))  # noqa: S301 - ours alone: _read
         except (pickle.UnpicklingError, AttributeError, ImportError, LookupError, TypeError, ValueError):
             return None  # written by an installation that had more modules
 

@@ -126,4 +126,7 @@ def own_pages(count, dtype):
     """An uninitialised array whose memory goes back to the system with it: malloc may keep what it has freed."""
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
     size = np.dtype(dtype).itemsize * count
-    return np.frombuffer(mmap.mmap(-1, max(1, size), **private), dtype, count) if count else np.empty(0, dtype)
+    try:
+        return np.frombuffer(mmap.mmap(-1, max(1, size), **private), dtype, count) if count else np.empty(0, dtype)
+    except OSError as error:
+        raise MemoryError(f"no {size} bytes for the pairs of a search") from error
