@@ -279,17 +279,19 @@ class Search:
         x, y = matrix(self.x), matrix(self.y)
         direct = x is not None and y is not None and x.dtype == y.dtype
         form = self.metric.name if self.metric.form == "cosine" else self.metric.form
-        kernel = canonical.valuer(form, *((x.dtype.name, y.dtype.name) if direct else ("float64", "float64")))
         if direct:
-            kernel(x, y, row, column, value)
+            canonical.valuer(form, x.dtype.name, y.dtype.name)(x, y, row, column, value)
         else:
+            alike = self.x.dtype == self.y.dtype  # a store of float32 rows: widened in the kernel, not in memory
+            kind = self.x.dtype if alike else np.dtype(np.float64)
+            kernel = canonical.valuer(form, kind.name, kind.name)
             step = max(1, self.piece // (32 * self.x.shape[1]))
             for start in range(0, len(row), step):
                 part = slice(start, start + step)
                 with self.reading:
-                    left, right = self.x.take(row[part]), self.y.take(column[part])
+                    left, right = self.x.picked(row[part]), self.y.picked(column[part])
                 at = np.arange(len(left))
-                kernel(plain(left), plain(right), at, at, value[part])
+                kernel(plain(left, kind), plain(right, kind), at, at, value[part])
         return metrics.ordered(self.metric, value, self.filters.sums(row, column))
 
     def told(self, share):

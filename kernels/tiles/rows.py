@@ -59,11 +59,15 @@ class Rows:
                 self.block(start, stop)
 
     def take(self, index):
-        """Rows at `index`, float64. Stores other than arrays are asked for ascending, distinct rows."""
-        if isinstance(self.store, np.ndarray):
-            return np.asarray(self.store[index]).astype(np.float64, copy=False)
+        """Rows at `index`, float64."""
+        return self.picked(index).astype(np.float64, copy=False)
+
+    def picked(self, index):
+        """Rows at `index`. Stores other than arrays are asked for ascending, distinct rows, unless `any_order`."""
+        if isinstance(self.store, np.ndarray) or getattr(self.store, "any_order", False):
+            return np.asarray(self.store[index]).astype(self.dtype, copy=False)
         distinct, inverse = np.unique(index, return_inverse=True)
-        return np.asarray(self.store[distinct]).astype(np.float64)[inverse]
+        return np.asarray(self.store[distinct]).astype(self.dtype, copy=False)[inverse]
 
     def blocks(self, step, first=0):
         """(start, stop) over all rows from the first on."""
