@@ -24,6 +24,7 @@ EXTRAS = {
     "sklearn": ["scikit-learn>=1.6"],  # first with `validate_data` and with tags as objects
     "torch": ["torch>=2.4"],
     "encoders": ["torch>=2.4", "transformers>=4.45", "sentence-transformers>=3.1"],
+    "stores": ["h5py>=3.11", "zarr>=3"],
     "bf16": ["ml_dtypes>=0.5"],
 }
 EXTRAS["demo"] = [*EXTRAS["cli"], *EXTRAS["plot"], *EXTRAS["sklearn"]]
@@ -34,6 +35,7 @@ EXTRAS["test"] = [
     *EXTRAS["demo"],
     *EXTRAS["bf16"],
     *EXTRAS["dask"],
+    *EXTRAS["stores"],
     "build>=1.2",
     "hypothesis>=6.135",
     "mypy>=1.13",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from . import encoders, evaluate, fitting, fusion, matching, preprocess, report
     from . import estimators as estimators
     from . import files as files
+    from . import streaming as streaming
     from .diagnosis import Diagnosis, diagnose
     from .fitting import TransferMap, fit_transfer
     from .matching import Assignment, Matches, Plan, SegmentMatches, match, match_segments
@@ -55,6 +56,7 @@ __all__ = [
     "ranks",
     "report",
     "similarity",
+    "streaming",
     "topk",
     "topk_both",
     "transfer",
@@ -78,6 +80,7 @@ TOOLKIT = {
     "pipeline": ("CrossModalPipeline",),
     "preprocess": (),
     "report": (),
+    "streaming": (),
 }
 
 if not TYPE_CHECKING:

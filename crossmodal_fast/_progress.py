@@ -10,11 +10,11 @@ PATIENCE_S = 1.0  # what ends sooner shows nothing
 
 
 @contextmanager
-def bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def bar(label: str, in_bytes: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Show how far the block has come; it is given the callable (done, total) that moves the bar.
 
     Before the first call, or without any, the bar shows that work goes on. Off a terminal, or without rich, nothing is
-    shown.
+    shown. in_bytes: done and total are bytes, and their rate is shown beside the time left.
 
     >>> with bar("matching") as progress:
     ...     progress(1, 2)
@@ -23,9 +23,10 @@ def bar(label: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-    progress = Progress(console=Console(file=sys.stderr), transient=True)
+    columns = [*Progress.get_default_columns(), *([DownloadColumn(), TransferSpeedColumn()] if in_bytes else [])]
+    progress = Progress(*columns, console=Console(file=sys.stderr), transient=True)
     task = progress.add_task(label, total=None)
     timer = threading.Timer(PATIENCE_S, progress.start)
     timer.daemon = True

@@ -117,7 +117,7 @@ def test_metadata_says_what_the_package_is(built):
     assert fields["Requires-Python"] == ">=3.11"
     assert set(fields.get_all("Provides-Extra")) == {
         "bench", "bf16", "cli", "cuda12", "cuda13", "dask", "demo", "docs", "encoders", "plot",
-        "sklearn", "test", "torch",
+        "sklearn", "stores", "test", "torch",
     }  # fmt: skip
     assert "crossmodal-fast = crossmodal_fast.cli:main" in metadata(built, "entry_points.txt")
 

@@ -52,10 +52,16 @@ Threads = Annotated[int | None, typer.Option(parser=whole, metavar="COUNT", help
 
 
 def read_pair(a: Path, b: Path, key: list[str] | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    first, second = keys_of(key)
+    return read_rows(a, first), read_rows(b, second)
+
+
+def keys_of(key: list[str] | None) -> tuple[str | None, str | None]:
+    """Of A and of B."""
     keys = [name or None for name in key or [""]]
     if len(keys) > 2:
         raise ValueError(f"--key must be given once or twice (for A and B), got {len(keys)} times")
-    return read_rows(a, keys[0]), read_rows(b, keys[-1])
+    return keys[0], keys[-1]
 
 
 def read_rows(path: Path, key: str | None) -> NDArray[Any]:

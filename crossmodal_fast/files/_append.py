@@ -10,7 +10,8 @@ import numpy as np
 
 from . import _layout as layout
 from ._checks import FileError
-from ._sections import Sections, plain
+from ._handle import plain
+from ._sections import Sections
 
 PART_BYTES = 1 << 24  # of a store that is read and written at a time
 
@@ -82,7 +83,7 @@ def changing(path: str | os.PathLike[str], kind: str) -> Iterator[tuple[Sections
     """(the file as it is, a change of it) while nobody else changes it; without a `commit` the file stays as it was."""
     with _opened(path) as file:
         before = Sections(path, kind)
-        if not os.path.sameopenfile(file.fileno(), before.handle):  # saved anew between the two openings
+        if not os.path.sameopenfile(file.fileno(), before.handle.number):  # saved anew between the two openings
             raise FileError(f"'{path}' must be changed by one process at a time, got a second")
         try:
             yield before, Appending(file, before, before.entries)

@@ -16,14 +16,7 @@ def read(source: Path, key: str | None) -> NDArray[Any]:
 
     try:
         with parquet.ParquetFile(source) as file:
-            schema = file.schema_arrow
-            index = (schema.pandas_metadata or {}).get("index_columns", [])
-            names = [name for name in schema.names if name not in index]
-            if len(set(names)) < len(names):
-                raise FileError(f"'{source}' must have columns of different names, got {names}")
-            lists = [name for name in names if _is_list(schema.field(name).type)]
-            if key is not None or lists:
-                names = [choose(source, key, lists if key is None else names)]
+            names = columns_of(source, file, key)
             table = file.read(columns=names)
     except FileError:
         raise
@@ -31,8 +24,19 @@ def read(source: Path, key: str | None) -> NDArray[Any]:
         raise foreign(source, error) from error
     if 0 in table.shape:
         raise FileError(f"'{source}' must have at least one row and one column, got shape {table.shape}")
-    columns = [_values(f"column {name!r} of '{source}'", table.column(name)) for name in names]
+    columns = [values_of(f"column {name!r} of '{source}'", table.column(name)) for name in names]
     return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
+
+
+def columns_of(source: Path, file: Any, key: str | None) -> list[str]:
+    """The column of lists that an open file is read from, or the columns of numbers."""
+    schema = file.schema_arrow
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    names = [name for name in schema.names if name not in index]
+    if len(set(names)) < len(names):
+        raise FileError(f"'{source}' must have columns of different names, got {names}")
+    lists = [name for name in names if _is_list(schema.field(name).type)]
+    return [choose(source, key, lists if key is None else names)] if key is not None or lists else names
 
 
 def read_columns(source: Path) -> dict[str, NDArray[Any]]:
@@ -54,7 +58,7 @@ def _is_list(kind: Any) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def _values(place: str, column: Any) -> NDArray[Any]:
+def values_of(place: str, column: Any) -> NDArray[Any]:
     """(n, width): the lists of a column, or its numbers as a width of 1."""
     if column.null_count:
         row = np.argmax(column.is_null().to_numpy())

@@ -1,8 +1,6 @@
 """A file of sections opened for reading: named arrays, read in slices, each block checked when it is first read."""
 
 import os
-import threading
-import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _layout as layout
-from ._checks import FileError, MissingFileError, path_of
+from ._checks import FileError
+from ._handle import Handle, plain
 
 Array = NDArray[Any]
 
@@ -25,24 +24,16 @@ class Sections:
     """
 
     def __init__(self, path: str | os.PathLike[str], kind: str) -> None:
-        self.path, self.kind = path_of(path), kind
-        try:
-            handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        except FileNotFoundError as missing:
-            sentence = f"'{path}' must be an existing file: there is none of this name"
-            raise MissingFileError(sentence) from missing
-        except OSError as error:
-            raise FileError(f"'{self.path}' could not be read ({error.strerror})") from error
-        self.close = weakref.finalize(self, os.close, handle)
-        self.handle, self._turn = handle, threading.Lock()
+        self.handle, self.kind = Handle(path), kind
+        self.path = self.handle.path
         try:
             self.slots = layout.slots_of(self._bytes(0, layout.FIRST_SECTION))
             self.slot = layout.current(self.slots)
-            layout.check_slot(self.slot, os.fstat(handle).st_size)
+            layout.check_slot(self.slot, self.handle.nbytes)
             directory = self._bytes(self.slot.offset, self.slot.nbytes)
             self.about, self.entries = layout.directory_of(self.slot, directory)
         except (layout.Foreign, OSError) as error:
-            self.close()
+            self.handle.close()
             raise self.foreign(error) from error
 
     def foreign(self, reason: object) -> FileError:
@@ -61,25 +52,8 @@ class Sections:
             for _ in self.array(name).blocks():
                 pass
 
-    def fill(self, offset: int, part: memoryview) -> None:
-        """Read from a place in the file until `part` is full."""
-        done = 0
-        while done < len(part):
-            if hasattr(os, "preadv"):  # its own place for each reader: threads, and processes that were forked
-                count = os.preadv(self.handle, [part[done:]], offset + done)
-            else:
-                with self._turn:
-                    os.lseek(self.handle, offset + done, os.SEEK_SET)
-                    content = os.read(self.handle, len(part) - done)
-                part[done : done + len(content)], count = content, len(content)
-            if not count:
-                raise FileError(f"'{self.path}' must stay as it is while it is read, got its end at {offset + done}")
-            done += count
-
     def _bytes(self, offset: int, most: int) -> bytes:
-        content = np.empty(max(0, min(most, os.fstat(self.handle).st_size - offset)), np.uint8)
-        self.fill(offset, content.data)
-        return content.tobytes()
+        return self.handle.rows(offset, np.dtype(np.uint8), (max(0, min(most, self.handle.nbytes - offset)),)).tobytes()
 
 
 class Stored:
@@ -96,8 +70,7 @@ class Stored:
         except ImportError as missing:
             needed = "is bfloat16 and needs ml_dtypes: pip install 'crossmodal-fast[bf16]'"
             raise FileError(f"{name!r} in '{file.path}' {needed}") from missing
-        sums = np.empty(entry.blocks, "<u4")
-        file.fill(entry.sums, plain(sums))
+        sums = file.handle.rows(entry.sums, np.dtype("<u4"), (entry.blocks,))
         if zlib.crc32(plain(sums)) != entry.sums_crc:
             raise self._damaged("the table of its checksums")
         self._sums, self._seen = sums, np.zeros(entry.blocks, bool)
@@ -135,20 +108,14 @@ class Stored:
         return read[start - begin : stop - begin]
 
     def _read(self, start: int, stop: int) -> Array:
-        found = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        self.file.fill(self.entry.offset + start * self.entry.row_bytes, plain(found))
-        return found
+        place = self.entry.offset + start * self.entry.row_bytes
+        return self.file.handle.rows(place, self.dtype, (stop - start, *self.shape[1:]))
 
     def _damaged(self, what: str) -> FileError:
         return FileError(
             f"'{self.file.path}' must hold the bytes that were written, got others in {what} of {self.name!r}: "
             "restore it from a copy"
         )
-
-
-def plain(array: Array) -> memoryview:
-    """The bytes of a contiguous array, which are written to through it."""
-    return array.reshape(-1).view(np.uint8).data
 
 
 def picked(rows: Callable[[int, int], Array], at: Array, shape: tuple[int, ...], dtype: Any) -> Array:

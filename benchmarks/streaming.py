@@ -1,0 +1,157 @@
+"""Searches in a gallery on disk: the memory that 20 GB take, and the rate beside those of the disk and of the engine.
+
+    python benchmarks/streaming.py memory --folder /var/tmp      a sparse file of 20 GB
+    python benchmarks/streaming.py rate --folder /var/tmp        4 GB of real bytes, read from the disk each time
+
+A row goes to `results/<machine>-streaming-<date>.jsonl`.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from rows import FOLDER, commit, machine, rounded, slug, versions
+
+import crossmodal_fast as cmf
+from crossmodal_fast import streaming
+from crossmodal_fast.streaming._sources import Source
+
+D, K = 768, 10
+SPARSE_BYTES, REAL_BYTES = 20 * 10**9, 4 * 10**9
+MAX_BYTES = 512 << 20
+ROUNDS = 3
+GROUP, NEAR = 2000, 16  # of so many rows of the sparse file the first few are not zero: zeros alone would all tie
+TARGET = 0.8
+
+PEAK = """
+import json, resource, sys
+import numpy as np
+from crossmodal_fast import streaming
+path, queries, way = sys.argv[1:4]
+gallery = path if way == "path" else np.load(path, mmap_mode="r")
+found = streaming.topk(queries, gallery, int(sys.argv[4]), max_bytes=int(sys.argv[5]))
+print(json.dumps({"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                  "first": found.indices[0].tolist()}))
+"""
+
+
+def sparse_file(path, queries):
+    """Zeros that take no room on the disk, and a few rows near the queries."""
+    rows = SPARSE_BYTES // (4 * D)
+    gallery = np.lib.format.open_memmap(path, "w+", np.float32, (rows, D))
+    random = np.random.default_rng(1)
+    for start in range(0, rows - NEAR, GROUP):
+        near = queries[random.integers(0, len(queries), NEAR)]
+        gallery[start : start + NEAR] = near + 0.5 * random.standard_normal((NEAR, D), dtype=np.float32)
+    gallery.flush()
+
+
+def real_file(path):
+    rows = REAL_BYTES // (4 * D)
+    random, step = np.random.default_rng(2), 1 << 15
+    with open(path, "wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (rows, D)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, rows, step):
+            file.write(random.standard_normal((min(step, rows - start), D), dtype=np.float32).data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def forget(path):
+    """Out of the page cache: the next read is one of the disk."""
+    with open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def seconds(call):
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def memory(folder, m):
+    queries = np.random.default_rng(0).standard_normal((m, D), dtype=np.float32)
+    np.save(folder / "queries.npy", queries)
+    sparse_file(folder / "gallery.npy", queries)
+    for way in ("path", "memmap"):
+        command = [sys.executable, "-c", PEAK, str(folder / "gallery.npy"), str(folder / "queries.npy"), way]
+        began = time.perf_counter()
+        told = subprocess.run([*command, str(K), str(MAX_BYTES)], check=True, capture_output=True, text=True).stdout
+        yield {
+            "what": f"peak memory, gallery as {way}",
+            "gallery_bytes": SPARSE_BYTES,
+            "m": m,
+            "seconds": time.perf_counter() - began,
+            "peak_bytes": json.loads(told)["peak_bytes"],
+            "met": json.loads(told)["peak_bytes"] < 1 << 30,
+        }
+
+
+def rate(folder, m):
+    path, queries = folder / "gallery.npy", np.random.default_rng(0).standard_normal((m, D), dtype=np.float32)
+    real_file(path)
+    size, step = path.stat().st_size, MAX_BYTES // 8 // (4 * D)
+    part = Source("gallery", path).read(0, step)
+
+    def disk():
+        for _ in Source("gallery", path).parts(step):
+            pass
+
+    def engine():
+        for _ in range(-(-size // part.nbytes)):
+            cmf.topk(queries, part, K, max_bytes=MAX_BYTES // 2)
+
+    def streamed():
+        streaming.topk(queries, path, K, max_bytes=MAX_BYTES)
+
+    streaming.topk(queries, part, K, max_bytes=MAX_BYTES)  # compiles
+    took = {"disk": [], "engine": [], "streamed": []}
+    for _ in range(ROUNDS):
+        for name, call in (("disk", disk), ("engine", engine), ("streamed", streamed)):
+            forget(path)
+            took[name].append(seconds(call))
+    rates = {name: size / statistics.median(each) for name, each in took.items()}
+    slower = [max(each) for each in zip(took["disk"], took["engine"], strict=True)]
+    share = statistics.median(least / all_ for least, all_ in zip(slower, took["streamed"], strict=True))
+    yield {
+        "what": "rate against the slower of disk and engine",
+        "gallery_bytes": size,
+        "m": m,
+        **{f"{name}_bytes_per_second": value for name, value in rates.items()},
+        "share": share,
+        "target": TARGET,
+        "met": share >= TARGET,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["memory", "rate"])
+    parser.add_argument("--folder", type=Path, help="on the disk that is to be measured")
+    parser.add_argument("--queries", type=int, nargs="+", default=[16, 256, 2000])
+    parser.add_argument("--dry", action="store_true", help="print the rows, keep none")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        for m in given.queries:
+            for row in globals()[given.what](Path(folder), m):
+                row |= {"d": D, "k": K, "max_bytes": MAX_BYTES, "machine": machine(), "versions": versions()}
+                row |= {"commit": commit(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+                line = json.dumps({name: rounded(value) for name, value in row.items()})
+                print(line, flush=True)
+                if not given.dry:
+                    target = FOLDER / f"{slug(row['machine'])}-streaming-{row['date']}.jsonl"
+                    with target.open("a", encoding="utf-8") as file:
+                        file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Rows are read while those before them are worked on."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+CHUNK_BYTES = 1 << 24  # read at once; four are held: the one in use, the one before it, two that come
+COMING = 2
+
+
+def ahead(parts: Iterator[Any]) -> Iterator[Any]:
+    """The same parts, each asked for by a thread before the one in front of it has been given back: two at a time.
+
+    >>> list(ahead(iter([1, 2, 3])))
+    [1, 2, 3]
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="crossmodal-fast-read") as thread:
+        waiting = thread.submit(next, parts, None)
+        while (found := waiting.result()) is not None:
+            waiting = thread.submit(next, parts, None)
+            yield found
+
+
+class Ahead:
+    """Rows start..stop of a source as a store for a search that goes from the first to the last, more or less.
+
+    Slices come out of chunks, and a thread reads those that follow. Rows at positions, of which a search wants few, are
+    read at once. Thresholds of a search hold for the whole of a store: in parts of 64 MiB it took 1.8 times as long.
+    """
+
+    any_order = True  # of positions, some of them twice
+
+    def __init__(self, source: Any, start: int, stop: int) -> None:
+        self._source, self._start = source, start
+        self.shape, self.dtype = (stop - start, source.shape[1]), source.dtype
+        self._step = max(1, CHUNK_BYTES // source.row_bytes)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="crossmodal-fast-read")
+        self._turn, self._held = threading.Lock(), dict[int, Future[Array]]()
+
+    def __enter__(self) -> "Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+        self._held.clear()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: Any) -> Array:
+        if not isinstance(part, slice):
+            found: Array = self._source.take(self._start + np.asarray(part))
+            return found
+        start, stop, _ = part.indices(len(self))
+        inside = []
+        for number in range(start // self._step, -(-stop // self._step)):
+            first = number * self._step
+            inside.append(self._chunk(number)[max(0, start - first) : stop - first])
+        return inside[0] if len(inside) == 1 else np.concatenate([np.empty((0, self.shape[1]), self.dtype), *inside])
+
+    def _chunk(self, number: int) -> Array:
+        with self._turn:
+            last = -(-len(self) // self._step)
+            for wanted in range(number, min(number + 1 + COMING, last)):
+                if wanted not in self._held:
+                    self._held[wanted] = self._thread.submit(self._read, wanted * self._step)
+            for old in [old for old in self._held if not number - 1 <= old <= number + COMING]:
+                self._held.pop(old).cancel()
+            coming = self._held[number]
+        return coming.result()
+
+    def _read(self, first: int) -> Array:
+        start = self._start + first
+        found: Array = self._source.read(start, min(start + self._step, self._start + len(self)))
+        return found

@@ -1,0 +1,97 @@
+"""The k best of a block of queries over a gallery that comes in parts: float64 keys are kept between them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._operations import topk
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Restrictions:
+    """exclude (m,), mask (n,) or (m, n), bias ((m,), (n,)), each checked or None."""
+
+    exclude: Array | None
+    mask: Any
+    bias: tuple[Array, Array] | None
+
+    def of(self, rows: slice, columns: slice) -> dict[str, Any]:
+        """What they say about some pairs, as arguments of `topk`."""
+        found: dict[str, Any] = {}
+        if self.exclude is not None:
+            excluded = self.exclude[rows]
+            inside = (excluded >= columns.start) & (excluded < columns.stop)
+            found["exclude"] = np.where(inside, excluded - columns.start, -1)
+        if self.mask is not None:
+            one = len(self.mask.shape) == 1
+            found["mask"] = self.mask[columns] if one else np.asarray(self.mask[rows, columns])
+        if self.bias is not None:
+            found["bias"] = self.bias[0][rows], self.bias[1][columns]
+        return found
+
+
+class Best(NamedTuple):
+    """The k best so far: values (m, k) float64, ascending as they are ordered, and indices (m, k), -1 for none."""
+
+    values: Array
+    indices: Array
+
+    def with_others(self, values: Array, indices: Array) -> "Best":
+        k = self.values.shape[1]
+        both, partners = np.hstack([self.values, values]), np.hstack([self.indices, indices])
+        order = np.lexsort((partners, both, partners < 0), axis=1)[:, :k]
+        return Best(np.take_along_axis(both, order, 1), np.take_along_axis(partners, order, 1))
+
+
+@dataclass(frozen=True)
+class Order:
+    """How a metric's values are kept between parts: euclidean by its squares, whose roots may tie where they do not."""
+
+    metric: str
+    kept_as: str
+    rooted: bool
+    descending: bool
+
+    def values(self, distances: Array) -> Array:
+        return -distances if self.descending else distances
+
+    def distances(self, value: Array, dtype: Any) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = np.sqrt(value) if self.rooted else value
+            return (0.0 - found if self.descending else found).astype(dtype)
+
+
+def order_of(metric: str, biased: bool) -> Order:
+    rooted = metric == "euclidean" and not biased
+    return Order(metric, "sqeuclidean" if rooted else metric, rooted, metric == "dot")
+
+
+def nothing(m: int, k: int) -> Best:
+    return Best(np.full((m, k), np.inf), np.full((m, k), -1, np.int64))
+
+
+def searched(
+    queries: Array,
+    rows: slice,
+    parts: Iterator[tuple[int, Array]],
+    best: Best,
+    order: Order,
+    restrictions: Restrictions,
+    keywords: dict[str, Any],
+    told: Callable[[Best, int], None],
+) -> tuple[Best, int]:
+    """(the best of the queries with all parts as well, rows of the gallery); `told` hears of both after each part."""
+    k, seen = best.values.shape[1], 0
+    for start, part in parts:
+        seen = start + len(part)
+        pairs = restrictions.of(rows, slice(start, seen))
+        found = topk(queries, part, min(k, len(part)), order.kept_as, dtype=np.float64, **pairs, **keywords)
+        index = np.where(found.indices < 0, -1, found.indices + start)
+        best = best.with_others(order.values(found.distances), index)
+        told(best, seen)
+    return best, seen

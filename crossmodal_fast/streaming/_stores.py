@@ -1,0 +1,98 @@
+"""HDF5, zarr and Parquet as stores that are read in slices. Their libraries are imported when a file needs them."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..files import FileError
+from ..files._checks import choose, foreign
+from ..files._parquet import columns_of, values_of
+
+Array = NDArray[Any]
+
+
+def needed(library: str, path: Path) -> Any:
+    try:
+        return importlib.import_module(library)
+    except ImportError as missing:
+        raise FileError(f"'{path}' needs {library}: pip install 'crossmodal-fast[stores]'") from missing
+
+
+def hdf5(path: Path, key: str | None) -> Any:
+    """A data set of two dimensions, the only one where no key is given."""
+    library = needed("h5py", path)
+    try:
+        file = library.File(path, "r")
+        found: dict[str, Any] = {}
+        file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, library.Dataset) else None)
+    except (OSError, RuntimeError) as error:
+        raise foreign(path, error) from error
+    if key is None:
+        found = {name: item for name, item in found.items() if item.ndim == 2}
+    return found[choose(path, key, found)]
+
+
+def zarr(path: Path, key: str | None) -> Any:
+    """An array, or the only one of two dimensions in a group."""
+    library = needed("zarr", path)
+    try:
+        node = library.open(path, mode="r")
+    except (OSError, ValueError, KeyError) as error:
+        raise foreign(path, error) from error
+    if not isinstance(node, library.Group):
+        return node
+    found = {name: item for name, item in node.arrays() if key is not None or item.ndim == 2}
+    return found[choose(path, key, found)]
+
+
+class ParquetRows:
+    """Rows of a Parquet file; a row group is held in memory while it is read."""
+
+    def __init__(self, path: Path, key: str | None) -> None:
+        self._path, parquet = path, needed("pyarrow.parquet", path)
+        try:
+            self._file = parquet.ParquetFile(path)
+            self._names = columns_of(path, self._file, key)
+        except FileError:
+            raise
+        except (OSError, ValueError) as error:  # pyarrow's own are these
+            raise foreign(path, error) from error
+        if not self._file.metadata.num_rows or not self._names:
+            raise FileError(f"'{path}' must have at least one row and one column, got none")
+        groups = self._file.metadata.num_row_groups
+        self._ends = np.cumsum([self._file.metadata.row_group(group).num_rows for group in range(groups)])
+        self._held: tuple[int, Array] = (-1, np.empty((0, 0)))
+        first = self._group(0)
+        self.shape, self.dtype, self.ndim = (int(self._ends[-1]), first.shape[1]), first.dtype, 2
+
+    def __getitem__(self, part: slice) -> Array:
+        start, stop, _ = part.indices(self.shape[0])
+        found = [np.empty((0, self.shape[1]), self.dtype)]
+        while start < stop:
+            group = int(np.searchsorted(self._ends, start, "right"))
+            begin = int(self._ends[group - 1]) if group else 0
+            rows = self._group(group)[start - begin : stop - begin]
+            found.append(rows)
+            start += len(rows)
+        return np.concatenate(found)
+
+    def _group(self, number: int) -> Array:
+        if self._held[0] != number:
+            self._held = (-1, np.empty((0, 0)))  # not two at a time
+            table = self._file.read_row_group(number, columns=self._names)
+            place = f"of row group {number} of '{self._path}'"
+            values = [values_of(f"column {name!r} {place}", table.column(name)) for name in self._names]
+            self._held = number, np.concatenate(values, axis=1) if len(values) > 1 else values[0]
+        return self._held[1]
+
+
+STORES: dict[str, Callable[[Path, str | None], Any]] = {
+    ".h5": hdf5,
+    ".hdf5": hdf5,
+    ".zarr": zarr,
+    ".parquet": ParquetRows,
+}

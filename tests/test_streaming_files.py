@@ -1,0 +1,238 @@
+"""Files that searches in parts read and write: HDF5, zarr, Parquet, safetensors, saved galleries; the command line."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import crossmodal_fast as cmf
+from command_line import SOURCE, TARGET, refused
+from crossmodal_fast import cli, files, streaming
+from crossmodal_fast.files import FileError, MissingFileError
+from crossmodal_fast.streaming import _run, _stores
+
+pytestmark = pytest.mark.usefixtures("folder")
+EXPECTED = cmf.topk(SOURCE, TARGET, 4, backend="numpy")
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(
+        _run, "SHARES", {"part": 7 * 32 / 2**30, "queries": 8 * 32 / 2**30, "results": 1, "engine": 0.5}
+    )
+
+
+def hdf5(rows, name="rows.h5"):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(name, "w") as file:
+        file["deep/rows"] = rows
+        file["labels"] = np.arange(3)
+    return name
+
+
+def zarr(rows, name="rows.zarr"):
+    library = pytest.importorskip("zarr")
+    library.open_group(name, mode="w").create_array("rows", data=rows, chunks=(7, 8))
+    return name
+
+
+def parquet(rows, name="rows.parquet"):
+    import pyarrow
+    from pyarrow import parquet
+
+    column = pyarrow.FixedSizeListArray.from_arrays(rows.ravel(), rows.shape[1])
+    parquet.write_table(pyarrow.table({"rows": column}), name, row_group_size=9)
+    return name
+
+
+def columns(rows, name="columns.parquet"):
+    files.write_table(name, {f"x{number}": column for number, column in enumerate(rows.T)})
+    return name
+
+
+def safetensors(rows, name="rows.safetensors"):
+    files.write_array(name, rows)
+    return name
+
+
+def saved(rows, name="rows.gallery"):
+    cmf.Gallery(rows, ids=np.arange(len(rows))).save(name)
+    return name
+
+
+def fortran(rows, name="fortran.npy"):
+    np.save(name, np.asfortranarray(rows))
+    return name
+
+
+def csv(rows, name="rows.csv"):
+    files.write_array(name, rows)
+    return name
+
+
+@pytest.mark.parametrize("write", [hdf5, zarr, parquet, columns, safetensors, saved, fortran, csv])
+def test_read_from_any_file(write):
+    found = streaming.topk(SOURCE, write(TARGET), 4, backend="numpy")
+    expected = EXPECTED if write is not csv else cmf.topk(SOURCE, files.read_embeddings("rows.csv"), 4, backend="numpy")
+    both = streaming.topk(write(SOURCE), TARGET, 4, backend="numpy")
+    for part, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(part, other)
+    np.testing.assert_array_equal(both.indices, EXPECTED.indices)
+
+
+def test_data_sets_and_arrays_by_name():
+    pytest.importorskip("zarr")
+    for path, key in ((hdf5(TARGET), "deep/rows"), (zarr(TARGET), "rows")):
+        found = streaming.topk(SOURCE, (path, key), 4, backend="numpy")
+        np.testing.assert_array_equal(found.indices, EXPECTED.indices)
+        with pytest.raises(FileError, match=r"key must be one of \[.*\] in"):
+            streaming.topk(SOURCE, (path, "other"), 4)
+    with pytest.raises(FileError, match="must be 2-D, one row per item"):
+        streaming.topk(SOURCE, ("rows.h5", "labels"), 4)
+
+
+def test_ids_of_a_saved_gallery():
+    gallery = cmf.Gallery(TARGET, ids=np.arange(30) * 10 + 3)
+    gallery.save("kept")
+    gallery = cmf.Gallery.load("kept", on_disk=True, writable=True)
+    gallery.remove([3, 13])
+    gallery.add(SOURCE[:2] + 0.1)
+    for part, other in zip(
+        streaming.topk(SOURCE, "kept", 4, backend="numpy"), gallery.topk(SOURCE, 4, backend="numpy"), strict=True
+    ):
+        np.testing.assert_array_equal(part, other)
+
+
+def read_back(path):
+    if path.endswith(".npy"):
+        return [np.load(path.replace(".npy", f".{name}.npy")) for name in ("distances", "indices")]
+    if path.endswith(".h5"):
+        import h5py
+
+        with h5py.File(path) as file:
+            return [file[name][:] for name in ("distances", "indices")]
+    if path.endswith(".zarr"):
+        import zarr
+
+        return [zarr.open(path, mode="r")[name][:] for name in ("distances", "indices")]
+    matches = files.read_matches(path)
+    np.testing.assert_array_equal(matches.rows, np.repeat(np.arange(20), 4))
+    return [-matches.scores.reshape(20, 4).astype(np.float32), matches.columns.reshape(20, 4)]
+
+
+@pytest.mark.parametrize("ending", streaming.WRITERS)
+@pytest.mark.parametrize("again", [False, True])
+def test_written_to_any_file(ending, again):
+    library = {".h5": "h5py", ".hdf5": "h5py", ".zarr": "zarr"}.get(ending)
+    if library:
+        pytest.importorskip(library)
+    path = f"found{ending}".replace(".hdf5", ".h5")
+    for _ in range(1 + again):  # in the place of an older one
+        told = streaming.topk(SOURCE, TARGET, 4, output=path, backend="numpy")
+    assert (str(told.output), told.shape, told.resumed) == (path, (20, 4), 0)
+    for part, other in zip(read_back(path), EXPECTED, strict=True):
+        assert part.dtype == other.dtype
+        np.testing.assert_array_equal(part, other)
+    streaming.topk(SOURCE[:0], TARGET, 4, output=path, backend="numpy")  # no lines, but a file
+
+
+def test_files_that_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "text.h5").write_text("text")
+    (tmp_path / "text.zarr").mkdir()
+    (tmp_path / "text.parquet").write_text("text")
+    for name in ("text.h5", "text.zarr", "text.parquet"):
+        with pytest.raises(FileError, match=r"must be a whole .* file, got other or damaged content"):
+            streaming.topk(SOURCE, name, 4)
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"x": pyarrow.array([], pyarrow.float32())}), "none.parquet")
+    with pytest.raises(FileError, match="must have at least one row and one column, got none"):
+        streaming.topk(SOURCE, "none.parquet", 4)
+    (tmp_path / "rows.txt").write_text("1")
+    with pytest.raises(FileError, match=r"'rows.txt' must be a gallery that was saved, or end in \.npy"):
+        streaming.topk(SOURCE, "rows.txt", 4)
+    with pytest.raises(MissingFileError, match="must be an existing file: there is none of this name"):
+        streaming.topk(SOURCE, "none.npy", 4)
+    for output, told in {
+        "found.txt": r"must end in \.npy, ",
+        "none/found.zarr": "the folder of 'none/found.zarr' must exist: make it first, mkdir -p 'none'",
+        "text.zarr": "must be a new folder or one of zarr, got another: choose another name",
+    }.items():
+        with pytest.raises(FileError, match=told):
+            streaming.topk(SOURCE, TARGET, 4, output=output)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    for call in (
+        lambda: streaming.topk(SOURCE, "text.h5", 4),
+        lambda: streaming.topk(SOURCE, TARGET, 4, output="o.h5"),
+    ):
+        with pytest.raises(FileError) as caught:
+            call()
+        assert str(caught.value).endswith(".h5' needs h5py: pip install 'crossmodal-fast[stores]'")
+    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+def test_a_row_group_with_gaps():
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"x": [1.0, None]}), "gap.parquet", row_group_size=1)
+    with pytest.raises(FileError, match=r"column 'x' of row group 1 of 'gap.parquet' must have a value in every row"):
+        streaming.topk([[1.0]], "gap.parquet", 1)
+
+
+def test_a_failing_write_keeps_the_old_file_and_the_work(monkeypatch):
+    streaming.topk(SOURCE, TARGET, 4, output="found.csv", backend="numpy")
+    with open("found.csv") as file:
+        before = file.read()
+    with monkeypatch.context() as patch:
+        patch.setitem(streaming.WRITERS, ".csv", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            streaming.topk(SOURCE, TARGET, 3, output="found.csv", resume=True, backend="numpy")
+    with open("found.csv") as file:
+        assert file.read() == before
+    assert streaming.topk(SOURCE, TARGET, 3, output="found.csv", resume=True, backend="numpy").resumed == 20
+
+
+# --------------------------------------------------------------------------------------------------- the command line
+
+
+def test_match_with_resume_writes_what_match_writes(capsys):
+    assert cli.main(["match", "a.npy", "b.npy", "-k", "4", "--backend", "numpy", "-o", "plain.csv"]) == 0
+    assert cli.main(["match", "a.npy", "b.npy", "-k", "4", "--backend", "numpy", "-o", "parts.csv", "--resume"]) == 0
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.startswith("parts.csv: 80 matches by cosine in ")
+    with open("plain.csv") as plain, open("parts.csv") as parts:
+        assert plain.read() == parts.read()
+
+
+def test_match_goes_on(capsys, monkeypatch):
+    arguments = ["match", "a.npy", "b.npy", "-k", "4", "--metric", "euclidean", "-o", "parts.npz", "--resume"]
+    with monkeypatch.context() as patch:
+        patch.setitem(streaming.WRITERS, ".npz", lambda *_: (_ for _ in ()).throw(FileError("'x' must be there")))
+        assert cli.main(arguments) != 0
+    capsys.readouterr()
+    assert cli.main(arguments) == 0
+    assert capsys.readouterr().out.endswith(", 20 of 20 rows taken over\n")
+    np.testing.assert_array_equal(files.read_matches("parts.npz").columns, EXPECTED.indices.ravel())
+
+
+def test_match_of_files_that_are_read_in_parts():
+    saved(TARGET)
+    arguments = ["match", hdf5(SOURCE), "rows.gallery", "--key", "deep/rows", "--key", "", "--metric", "euclidean"]
+    assert cli.main([*arguments, "-k", "4", "-o", "found.npy"]) == 0
+    np.testing.assert_array_equal(np.load("found.indices.npy"), EXPECTED.indices)
+
+
+def test_match_refuses_what_needs_all_rows(capsys):
+    saved(TARGET)
+    told = "--method must be topk, without --report, where rows are read in parts, got another"
+    assert refused(capsys, "match", "a.npy", "rows.gallery", "--method", "csls", "-o", "m.csv") == told
+    assert refused(capsys, "match", "a.npy", "b.npy", "--resume", "--report", "m.html", "-o", "m.csv") == told
+    np.save("bad.npy", np.full((3, 8), np.nan))
+    told = "'bad.npy' must be finite, got nan in row 0 (counted from 0): remove or fill such rows first"
+    assert refused(capsys, "match", "a.npy", "bad.npy", "--resume", "-k", "1", "-o", "m.csv") == told
+
+
+def test_stores_are_those_that_only_parts_can_be_read_of():
+    assert [ending for ending in _stores.STORES if ending not in files.READERS] == [".h5", ".hdf5", ".zarr"]
