@@ -9,6 +9,7 @@ from crossmodal_fast.kernels.tiles import metrics
 from crossmodal_fast.kernels.tiles.filters import Filters
 from crossmodal_fast.kernels.tiles.rows import Rows
 from crossmodal_fast.kernels.topk import reference
+from emulated import emulated
 
 METRICS = ["sqeuclidean", "cosine", "dot", "cityblock"]  # the forms of the bound, and none
 CONTROL = {"max_bytes": 1 << 26, "precision": "auto"}
@@ -68,6 +69,14 @@ def test_ranks_of_partners_elsewhere(backend, metric):
     *whole, _ = kernel("ranks", backend, x, y, metric, row=row, positive=positive)
     np.testing.assert_array_equal(total, whole)
     np.testing.assert_array_equal(1 + total[0] + total[1], ranks_reference.ranks(x, y, row, positive, metric=metric))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("metric", METRICS)
+def test_on_the_emulator(metric):
+    with emulated():
+        test_topk_below_a_limit("cuda", metric)
+        test_ranks_of_partners_elsewhere("cuda", metric)
 
 
 def test_a_part_names_its_rows_by_their_place_in_the_whole():
