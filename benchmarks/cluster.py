@@ -24,7 +24,7 @@ from rows import FOLDER, THREADS, commit, machine, slug, versions
 import crossmodal_fast as cmf
 from crossmodal_fast import dask as cmd
 
-CASES = ((4096, 400_000, 128, 10),)
+CASES = ((1024, 400_000, 128, 10),)
 SHARDS, BLOCKS = 4, 4  # shards of 100,000 rows: "auto" leaves smaller ones to NumPy
 ROUNDS = 3
 

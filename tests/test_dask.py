@@ -188,6 +188,11 @@ def test_empty_queries():
     _, y = rows()
     found = cmd.topk(da.zeros((0, D)), da.from_array(y, chunks=(40, D)), 3)
     assert found.indices.compute().shape == (0, 3)
+    inside = cmd.within(da.zeros((0, D)), da.from_array(y, chunks=(40, D)), 1.0)
+    assert [part.compute().tolist() for part in inside] == [[0], [], []]
+    assert cmd.ranks(da.zeros((0, D)), da.from_array(y, chunks=(40, D)), []).compute().shape == (0,)
+    assert cmd.pairwise_distances(da.zeros((0, D)), da.from_array(y, chunks=(40, D))).compute().shape == (0, N)
+    assert cmd.transfer(da.zeros((0, D)), np.eye(D)).compute().shape == (0, D)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "hamming"])

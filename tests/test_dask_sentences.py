@@ -47,6 +47,7 @@ REFUSED = [
     ),
     (lambda: topk(max_bytes=0), "max_bytes must be a whole number of bytes above 0"),
     (lambda: topk(bias=da.ones((2, 6))), "bias must be a pair"),
+    (lambda: topk(bias=(LINE.compute(), None)), r"bias\[1\] must be numbers, got dtype object"),
     (lambda: topk(bias=(LINE, da.ones(5))), r"bias\[1\] must have shape \(6,\), got \(5,\)"),
     (lambda: topk(bias=(np.ones(5), LINE)), r"bias\[0\] must have shape \(6,\), got \(5,\)"),
     (lambda: topk(bias=(LINE * np.nan, LINE)).compute(), r"bias\[0\] must be finite, got nan"),

@@ -34,7 +34,7 @@ def fit_transfer(
     Returns
     -------
     TransferMap, of `crossmodal_fast.fitting.TransferStatistics` over all rows, with the accuracy stated there: singular
-    values below 1e-7 of the largest are lost. The same bits for the same chunks, whatever the workers. Cost:
+    values below 1e-7 of the largest are lost. They are added in the order of the chunks. Cost:
     2 p (d_in + d_out)^2 flops; (d_in + d_out)^2 float64 travel from each chunk.
 
     Examples

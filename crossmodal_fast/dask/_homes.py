@@ -42,9 +42,10 @@ class Homes(SchedulerPlugin):
             self.homes.pop(key, None)
 
     def _settle(self, scheduler: Any, key: Any) -> None:
-        held = Counter(self.homes.values())
-        if scheduler.workers:
-            self.homes[key] = min(scheduler.workers, key=lambda worker: held[worker])
+        """A worker that has the shard already, as when it was moved there, or else the one with the fewest."""
+        held, having = Counter(self.homes.values()), [worker.address for worker in scheduler.tasks[key].who_has or ()]
+        if having or scheduler.workers:
+            self.homes[key] = min(having or scheduler.workers, key=lambda worker: held[worker])
 
     def _restrict(self, task: Any) -> None:
         for key in (task.key, *(one.key for one in task.dependencies)):
@@ -73,4 +74,5 @@ def keep() -> None:
         client: Any = cast(Any, Client).current()
     except ValueError:
         return
-    client.register_plugin(Homes())
+    if not client.asynchronous:
+        client.register_plugin(Homes())

@@ -35,8 +35,8 @@ def held_of(pairs: tuple[Any, Any, Any, Any], rows: Chunks, columns: Chunks) -> 
     m, n = sum(rows), sum(columns)
     if _validate.flag("exclude_self", exclude_self):
         exclude = _validate.exclusion(True, exclude, (), m, n)
-    if bias is not None and (not isinstance(bias, tuple | list) or len(bias) != 2):
-        _validate.biases(bias, (), m, n)
+    if bias is not None and (not isinstance(bias, tuple | list) or len(bias) != 2 or any(u is None for u in bias)):
+        _validate.biases(bias, (), m, n)  # refuses it
     u, v = bias or (None, None)
     axes = len(mask.shape) if hasattr(mask, "shape") else np.ndim(mask)
     mask_chunks = (columns,) if axes == 1 else (rows, columns)

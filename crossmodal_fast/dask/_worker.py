@@ -13,7 +13,8 @@ WORKSPACE = 8  # a task takes the eighth part of its share of a worker's memory 
 
 def travelling(control: Any) -> dict[str, Any]:
     """What the caller asks for, by argument and by context, checked. What nobody asks for is the worker's to say."""
-    no_progress(resolve(control).progress)
+    resolve(control)
+    no_progress(control.get("progress"))
     given = {**_config._overrides.get(), **{name: value for name, value in control.items() if value is not None}}
     return {name: value for name, value in given.items() if name not in ("progress", "check_finite")}
 
