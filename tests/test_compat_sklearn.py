@@ -194,6 +194,22 @@ def test_both_refuse_in_the_same_words(call):
     assert said[0] == said[1]
 
 
+def test_tensors_come_back_where_scikit_learn_is_told_to_dispatch(monkeypatch):
+    torch = pytest.importorskip("torch")
+    x, y = torch.from_numpy(X), torch.from_numpy(Y)
+    calls = [
+        lambda: ours.pairwise_distances(x, y, "correlation"),
+        lambda: ours.cosine_similarity(x),
+        lambda: ours.pairwise_distances_argmin(x, y),
+    ]
+    before = [call() for call in calls]
+    monkeypatch.setattr(sklearn, "get_config", lambda: {"array_api_dispatch": True})
+    for call, expected in zip(calls, before, strict=True):
+        assert type(expected) is np.ndarray
+        assert type(call()) is torch.Tensor
+        np.testing.assert_array_equal(call().numpy(), expected)
+
+
 def test_constant_rows_have_no_correlation():
     x = np.array([[2.0, 2, 2], [1, 2, 4]])
     with np.errstate(invalid="ignore"):

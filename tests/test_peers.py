@@ -1,5 +1,6 @@
 """The test suites of peers, with ours in the place of their functions: `peers/run.py`, and that it can say no."""
 
+import os
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -28,6 +29,24 @@ def test_a_suite_passes(suite):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "on our kernels" in done.stdout or "is not installed" in done.stdout
+
+
+FAULT = """
+from crossmodal_fast.compat import scipy
+
+own = scipy.distances
+scipy.distances = lambda *arguments: own(*arguments) * (1 + 1e-5)
+"""
+
+
+@pytest.mark.heavy
+def test_a_planted_fault_is_found(tmp_path):
+    (tmp_path / "planted.py").write_text(FAULT, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTEST_ADDOPTS": "-p planted"}
+    command = [sys.executable, SCRIPT, "--backend", "numpy", "scipy-distance"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert done.stdout.count("  failed: test_cdist") > 5
 
 
 @pytest.mark.parametrize("suite", RUN.SUITES)

@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import _operations, _validate
 from .._arguments import brief, number
+from .._arrays import given_back
 from .._search import Within
 from ._patch import ESTIMATORS, REDUCTIONS, VOTES
 from ._peer import peers_own
@@ -86,7 +87,9 @@ def pairwise_distances(
     )
     if name == "cosine" and y is None:
         np.fill_diagonal(distances, 0)  # of rows of zeros as well
-    return without_value(distances, x, x if y is None else y, name) if name == "correlation" else distances
+    if name == "correlation":
+        without_value(distances, x, x if y is None else y, name)
+    return _returned(X, distances)
 
 
 def euclidean_distances(
@@ -116,7 +119,7 @@ def cosine_similarity(X: Any, Y: Any = None, dense_output: bool = True) -> Any:
         return peers_own(MODULE, "cosine_similarity", "dense_output=False")(X, Y, dense_output=False)
     x, y = _sides(X, Y)
     distances = _operations.pairwise_distances(x, y, "cosine", dtype=_dtype("cosine", x, y), check_finite=True)
-    return np.subtract(1, distances, out=distances)
+    return _returned(X, np.subtract(1, distances, out=distances))
 
 
 def pairwise_distances_argmin_min(
@@ -141,7 +144,7 @@ def pairwise_distances_argmin_min(
     y = x if y is None else y
     dtype = searched_dtype(name, x, y)
     nearest = _operations.topk(x, y, 1, name, metric_kwargs=keywords, dtype=dtype, check_finite=True)
-    return nearest.indices[:, 0], nearest.distances[:, 0]
+    return _returned(X, (nearest.indices[:, 0], nearest.distances[:, 0]))
 
 
 def pairwise_distances_argmin(
@@ -224,6 +227,12 @@ def _theirs(function: str, metric: Any) -> Any:
 
 def _sides(X: Any, Y: Any) -> tuple[Any, Any]:
     return _validate.flat("X", X), None if Y is None or Y is X else _validate.flat("Y", Y)
+
+
+def _returned(like: Any, found: Any) -> Any:
+    """NumPy's as they are; as `like` where scikit-learn is told to return what it is given."""
+    there = sys.modules.get("sklearn")
+    return given_back(like, found) if there and there.get_config()["array_api_dispatch"] else found
 
 
 def _dtype(metric: str, x: Any, y: Any) -> Any:
