@@ -162,10 +162,10 @@ def test_sparse_rows_stay_sparse_and_a_tree_is_not_needed():
     dense = ours.NearestNeighbors(n_neighbors=3, metric="cosine").fit(sparse.toarray())
     for one, other in zip(found.kneighbors(sparse[:9]), dense.kneighbors(sparse[:9].toarray()), strict=True):
         np.testing.assert_array_equal(one, other)
-    given = ours.NearestNeighbors(n_neighbors=3).fit(theirs.KDTree(X))
-    np.testing.assert_array_equal(
-        given.kneighbors(QUERIES)[1], ours.NearestNeighbors(n_neighbors=3).fit(X).kneighbors(QUERIES)[1]
-    )
+    for metric in ("manhattan", "braycurtis"):
+        model = ours.NearestNeighbors(n_neighbors=3, metric=metric)
+        trees = [model.fit(rows).kneighbors(QUERIES)[1] for rows in (theirs.BallTree(X, metric=metric), X)]
+        np.testing.assert_array_equal(*trees)
 
 
 @pytest.mark.parametrize(

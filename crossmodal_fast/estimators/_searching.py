@@ -39,15 +39,13 @@ class Searching(BaseEstimator):
         metric, keywords = self.effective_metric_, self.effective_metric_params_
         given = {name: value for name, value in keywords.items() if value is not None}
         self._metric = searched(metric, given)
+        self._fit_method = "brute" if self._metric is None else HERE
         self._gallery = None
-        if self._metric is None:
-            self._fit_method = "brute"
-            return
-        self._fit_method = HERE
         if not issparse(self._fit_X):
             self._fit_X = np.asarray(self._fit_X)  # a memory view, if a tree was given
-            name, own_keywords = self._metric
-            self._gallery = _gallery.Gallery(self._fit_X, name, copy=False, metric_kwargs=own_keywords)
+            if self._metric is not None:
+                name, own_keywords = self._metric
+                self._gallery = _gallery.Gallery(self._fit_X, name, copy=False, metric_kwargs=own_keywords)
 
     def kneighbors(self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True) -> Any:
         """The nearest fitted rows of each query, nearest first, equal distances by the lowest index.
