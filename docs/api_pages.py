@@ -33,16 +33,16 @@ def public(module: ModuleType) -> list[str]:
 
 
 def entries() -> Iterator[tuple[str, str, str]]:
-    """(module, name, directives) of everything public, at the first module that names it."""
-    known: set[int] = set()
+    """(module, name, directive) of everything public, where the first module names it; a link to that from others."""
+    known: dict[int, str] = {}
     for dotted in modules():
         module = import_module(dotted)
         for name in public(module):
             thing = getattr(module, name)
             written = _entry(f"{dotted}.{name}", thing)
-            if written is not None and id(thing) not in known:
-                known.add(id(thing))
-                yield dotted, name, written
+            if written is not None:
+                there = known.setdefault(id(thing), f"{dotted}.{name}")
+                yield dotted, name, written if there == f"{dotted}.{name}" else f":py:obj:`{name} <{there}>`\n"
 
 
 def _entry(name: str, thing: object) -> str | None:
@@ -51,7 +51,7 @@ def _entry(name: str, thing: object) -> str | None:
     if inspect.isroutine(thing):
         return f".. autofunction:: {name}\n"
     if isinstance(thing, dict):  # a table of methods: its names are what a caller may say
-        return f".. py:data:: {name}\n\n   {', '.join(f'`{key}`' for key in thing)}\n"
+        return f".. py:data:: {name.rpartition('.')[2]}\n\n   {', '.join(f'`{key}`' for key in thing)}\n"
     return f".. autodata:: {name}\n   :no-value:\n" if name.endswith(".config") else None
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 MARKS = re.compile(r"``.*?``|`.*?`|\||(?<=\w)_(?!\w)")  # code stays as it is
 ESCAPED = re.compile(r"\\(?=[|_])")
-FIELD = re.compile(r"^( *)(\w[\w, .*]*) : ")
+FIELD = re.compile(r"( *)(\w[\w, .*\\]*) : (.*)")
+INDENTED = 4
 OURS = "crossmodal_fast"
 UNDERLINE = re.compile(r"^-{3,}$")
 
@@ -20,7 +21,7 @@ def readable(lines: list[str]) -> list[str]:
     """The lines as reStructuredText and numpydoc take them."""
     top = next((number for number, line in enumerate(lines) if UNDERLINE.match(line)), len(lines) + 1) - 1
     marked = [line if line.lstrip().startswith(">>>") else _marked(line) for line in lines]
-    return _paragraphs(marked[:top]) + [_field(line) if line.startswith(" ") else line for line in marked[top:]]
+    return _paragraphs(marked[:top], 0) + _paragraphs(marked[top:], 1)
 
 
 def _marked(line: str) -> str:
@@ -33,25 +34,31 @@ def _escaped(match: re.Match[str]) -> str:
     return "\\" + match.group() if match.group() in "|_" else match.group()
 
 
-def _field(line: str) -> str:
-    return FIELD.sub(r"\1:\2: ", line)
+def _paragraphs(lines: list[str], least: int) -> list[str]:
+    """Lines "name : what it is", of `least` spaces and more, as items of a list with what goes on below them.
 
-
-def _paragraphs(lines: list[str]) -> list[str]:
-    """Text before the sections: indented paragraphs literally, fields as such, with what goes on below them."""
+    In the text before the sections, where that is 0, an indented paragraph is literal.
+    """
     found: list[str] = []
-    literal = field = False
-    for number, line in enumerate(lines):
-        begins = number > 0 and not lines[number - 1].strip()
-        field = bool(line.strip()) and (field or FIELD.match(line) is not None)
-        if line.startswith("    ") and (begins or literal):
-            if not literal:
-                found += ["::", ""]
+    item, literal = -1, False  # spaces before the item that goes on
+    for before, line in zip(["-", *lines], lines, strict=False):
+        text, spaces = line.strip(), len(line) - len(line.lstrip())
+        field = FIELD.fullmatch(line) if spaces >= least else None
+        if least == 0 and spaces >= INDENTED and (literal or not before.strip()):
+            found += [] if literal else ["::", ""]
+            found.append(ESCAPED.sub("", line))
             literal = True
-        elif line.strip():
-            literal = False
-        plain = field and not line.startswith(" ") and FIELD.match(line) is None
-        found.append(ESCAPED.sub("", line) if literal else "    " + line if plain else _field(line))
+            continue
+        literal = literal and not text
+        if field:
+            found += [""] if item < 0 and found and found[-1].strip() else []
+            found.append(f"{field[1]}- {field[2]} : {field[3]}")
+            item = spaces
+        elif item >= 0 and text and spaces >= item:
+            found.append(" " * (item + 2) + text)
+        else:
+            found.append(line)
+            item = -1
     return found
 
 
