@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from .._search import TopK, ranked
 from ..kernels.tiles import metrics
+from ..kernels.tiles.shortlist import foremost
 from ._shard import Found, Inside, Way
 
 Array = npt.NDArray[Any]
@@ -14,9 +15,7 @@ Array = npt.NDArray[Any]
 
 def best(k: int, *found: Found) -> Found:
     """The k best of several shards; fewer columns where they hold fewer."""
-    key, index = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-    order = np.lexsort((index, key, index < 0), axis=1)[:, :k]
-    return Found(np.take_along_axis(key, order, 1), np.take_along_axis(index, order, 1))
+    return Found(*foremost(*(np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)), k))
 
 
 def limit_of(k: int, found: Found) -> Array:
