@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -136,3 +137,32 @@ def test_a_stop_before_the_rename(tmp_path, monkeypatch, name, stop):
     with pytest.raises(FileError if isinstance(stop, OSError) else KeyboardInterrupt):
         WRITE[name](path)
     leaves_nothing(tmp_path)
+
+
+WRITING = """
+import itertools, sys
+import numpy as np
+from crossmodal_fast import files
+for number in itertools.count(1):
+    files.write_array(sys.argv[1], np.full((3000, 40), number, np.float32))
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "name", [".npy", *(pytest.param(name, marks=pytest.mark.heavy) for name in (".npz", ".safetensors"))]
+)
+def test_killed_while_it_writes(tmp_path, name):
+    """What a file holds is one whole version; what a kill leaves beside it has the name of something begun."""
+    path = tmp_path / f"x{name}"
+    for wait in (0.0, 0.001, 0.003, 0.007):
+        process = subprocess.Popen([sys.executable, "-c", WRITING, path], stdout=subprocess.PIPE, text=True)
+        with process:
+            process.stdout.readline()
+            time.sleep(wait)
+            process.kill()
+        rows = files.read_embeddings(path)
+        assert rows.shape == (3000, 40)
+        assert (rows == rows[0, 0]).all()
+        assert rows[0, 0] >= 1
+    assert {left.suffix for left in tmp_path.iterdir()} <= {name, ".partial"}
