@@ -1,7 +1,7 @@
 """The documentation as HTML: `python docs/build_site.py [FOLDER]`, `build/docs` by default. A warning is an error.
 
 The pages of this folder, and what is made of the code and of the results: a page of the API for each module, one for
-each file of benchmark rows, the notebook, and the change log. Needs the extra `docs`, matplotlib and no network.
+each file of benchmark rows, the command line, the notebook, and the change log. Needs the extra `docs` and no network.
 """
 
 import argparse
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import api_pages
 import benchmark_pages
+import command_pages
 import notebook_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")  # of the project, and pages or links of the site too
-PAGES = (".md", ".py")  # of this folder; generated ones come from the three modules
+PAGES = (".md", ".py")  # of this folder; the others come from the four modules
 
 
 def gather(folder: Path) -> Path:
@@ -32,6 +33,7 @@ def gather(folder: Path) -> Path:
     api_pages.write(source / "api")
     benchmark_pages.write(source / "benchmarks")
     notebook_pages.write(source / "notebooks")
+    command_pages.write(source / "command-line.md")
     return source
 
 

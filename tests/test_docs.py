@@ -12,6 +12,7 @@ import sys
 
 import api_pages
 import benchmark_pages
+import command_pages
 import docstrings
 import notebook_pages
 import pytest
@@ -125,6 +126,21 @@ def test_every_public_name_has_its_place_in_the_api():
 )
 def test_docstrings_become_restructured_text(lines, expected):
     assert docstrings.readable(lines) == expected
+
+
+# ---- the command line
+
+
+def test_every_command_has_its_options_on_the_page(tmp_path):
+    command_pages.write(tmp_path / "page.md")
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    found = dict(command_pages.commands())
+    assert {"crossmodal-fast match", "crossmodal-fast info", "crossmodal-fast transfer fit"} <= set(found)
+    assert "| `--json` | The same as one JSON object. |  |" in page
+    for name, command in found.items():
+        (section,) = (part for part in page.split("\n## ") if part.startswith(f"{name}\n"))
+        assert section.count("\n| `") == len(command.params), name
+        assert all(f"`{option}`" in section for each in command.params for option in each.opts if option[0] == "-")
 
 
 # ---- the benchmarks
