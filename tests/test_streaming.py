@@ -349,6 +349,7 @@ def test_killed_and_killed_again(tmp_path):
             if lines < 100:
                 time.sleep(0.01)
                 process.send_signal(signal.SIGKILL)
+            done += len(process.stdout.readlines())
     assert process.returncode == 0
     assert 12 <= done <= 14  # the two in which it was killed are done again, no others
     matches = cmf.files.read_matches(output)

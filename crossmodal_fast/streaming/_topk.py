@@ -54,8 +54,8 @@ def topk(
         and distance. .h5 and .zarr: distances and indices (m, k). .npy: two files, <name>.distances.npy and
         <name>.indices.npy. It appears whole or not at all
     resume : keep what an earlier call with the same arguments had done when it was stopped or killed. It lies in
-        <output>.partial; of what is there only what has the right checksums counts. Other arguments, and files and
-        rows that have changed, are refused
+        <output>.partial; of what is there only what has the right checksums counts. Other arguments and changed inputs
+        are refused: files of another size or time, arrays of other bits, of large arrays and stores in 256 rows
     **search : as for `crossmodal_fast.topk`; `max_bytes` covers parts, blocks and workspace
 
     Returns
@@ -68,8 +68,10 @@ def topk(
 
     Notes
     -----
-    The gallery is read once for every block of queries: max_bytes / 16 of rows, max_bytes / 8 of results. Parts of
-    max_bytes / 8 are read while the one before is searched. A kill costs at most about 20 s of work and one part.
+    The gallery is read once for every block of queries: at most max_bytes / 16 of rows and max_bytes / 8 of results.
+    What can be read at random (.npy, .safetensors, saved galleries) is searched in stretches of 2 GiB, whose chunks a
+    thread reads ahead; other files, stores and iterators in parts of max_bytes / 8. A kill costs at most the stretch or
+    part that it falls into and 20 s of work. Files are read, or their mappings given back: they do not count as memory.
 
     Examples
     --------
