@@ -5,6 +5,7 @@ each file of benchmark rows, the command line, the notebook, and the change log.
 """
 
 import argparse
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -16,7 +17,21 @@ import notebook_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")  # of the project, and pages or links of the site too
+LINK = re.compile(r"\[([^\]]*)\]\(([^)#:]+)\)")
 PAGES = (".md", ".py")  # of this folder; the others come from the four modules
+
+
+def within(path: Path, text: str) -> str:
+    """A page whose links stay on the site: notebooks and results are pages there; of other files the name is left."""
+
+    def linked(match: re.Match[str]) -> str:
+        place = (path.parent / match[2]).resolve()
+        if place.is_relative_to(ROOT / "docs"):
+            return match[0].replace(".ipynb)", ".md)")
+        results = "../" * (len(path.relative_to(ROOT / "docs").parts) - 1) + "benchmarks/index.md"
+        return f"[{match[1]}]({results})" if place.is_relative_to(ROOT / "benchmarks" / "results") else match[1]
+
+    return LINK.sub(linked, text) if path.suffix == ".md" else text
 
 
 def gather(folder: Path) -> Path:
@@ -27,7 +42,7 @@ def gather(folder: Path) -> Path:
         if path.is_file() and path.suffix in PAGES:
             target = source / path.relative_to(ROOT / "docs")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(path.read_text(encoding="utf-8").replace(".ipynb)", ".md)"), encoding="utf-8")
+            target.write_text(within(path, path.read_text(encoding="utf-8")), encoding="utf-8")
     for name in BESIDE:
         shutil.copyfile(ROOT / name, source / name)
     api_pages.write(source / "api")

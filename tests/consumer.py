@@ -44,6 +44,12 @@ def searches(x: Rows, y: Rows) -> tuple[int, ...]:
     return len(found.indices), len(near[0]), len(ranks), len(ranges.indptr), int(stats.candidates.max()), len(gallery)
 
 
+def streams(queries: str, gallery: str) -> tuple[TopK, int]:
+    """Over files: what is found, or, written to a third file, how many rows that has."""
+    written = cmf.streaming.topk(queries, gallery, 5, output="best.parquet", resume=True)
+    return cmf.streaming.topk(queries, gallery, 5), written.shape[0]
+
+
 def matrices(x: Rows, y: Rows) -> float:
     distances = cmf.pairwise_distances(x, y, "euclidean", dtype=np.float64)
     scores = cmf.similarity(x, y)

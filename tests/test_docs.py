@@ -12,6 +12,7 @@ import sys
 
 import api_pages
 import benchmark_pages
+import build_site
 import command_pages
 import docstrings
 import notebook_pages
@@ -126,6 +127,24 @@ def test_every_public_name_has_its_place_in_the_api():
 )
 def test_docstrings_become_restructured_text(lines, expected):
     assert docstrings.readable(lines) == expected
+
+
+# ---- links
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "expected"),
+    [
+        ("a.md", "[a](stability.md) and [b](notebooks/hubs.ipynb)", "[a](stability.md) and [b](notebooks/hubs.md)"),
+        ("from/a.md", "[a](../stability.md)", "[a](../stability.md)"),
+        ("a.md", "[rows](../benchmarks/results)", "[rows](benchmarks/index.md)"),
+        ("from/a.md", "[rows](../../benchmarks/results/a.md)", "[rows](../benchmarks/index.md)"),
+        ("a.md", "[`setup.py`](../setup.py)", "`setup.py`"),
+        ("a.md", "[semantic](https://semver.org)", "[semantic](https://semver.org)"),
+    ],
+)
+def test_links_stay_on_the_site(page, link, expected):
+    assert build_site.within(FOLDER / page, link) == expected
 
 
 # ---- the command line
