@@ -19,8 +19,8 @@ from crossmodal_fast.dask import _shard
 
 M, N, D = 30, 90, 5
 CHUNKS = [((30,), (40, 0, 50)), ((10, 1, 19), (30, 60)), ((9, 9, 9, 3), (90,))]  # fewer blocks than shards, more, none
-CASES = [(chunks, metric) for chunks in CHUNKS for metric in ("euclidean", "dot")]
-CASES += [(CHUNKS[1], metric) for metric in ("cosine", "cityblock", "minkowski")]
+CASES = [(chunks, "euclidean") for chunks in CHUNKS]
+CASES += [(CHUNKS[1], metric) for metric in ("dot", "cosine", "cityblock", "minkowski")]
 
 
 @pytest.fixture(autouse=True)
