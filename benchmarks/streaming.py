@@ -3,7 +3,7 @@
     python benchmarks/streaming.py memory --folder /var/tmp      a file of 20 GB
     python benchmarks/streaming.py rate --folder /var/tmp        4 GB of real bytes, read from the disk each time
 
-A row goes to `results/<machine>-streaming-<date>.jsonl`.
+A row goes to `results/<machine>-streaming-<date>.json`.
 """
 
 import argparse
@@ -141,9 +141,14 @@ def main():
                 line = json.dumps({name: rounded(value) for name, value in row.items()})
                 print(line, flush=True)
                 if not given.dry:
-                    target = FOLDER / f"{slug(row['machine'])}-streaming-{row['date']}.jsonl"
-                    with target.open("a", encoding="utf-8") as file:
-                        file.write(line + "\n")
+                    keep(row)
+
+
+def keep(row):
+    target = FOLDER / f"{slug(row['machine'])}-streaming-{row['date']}.json"  # report.py takes each .jsonl for its own
+    before = json.loads(target.read_text(encoding="utf-8")) if target.exists() else []
+    rows = [*before, {name: rounded(value) for name, value in row.items()}]
+    target.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
