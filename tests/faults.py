@@ -68,9 +68,9 @@ FAULTS = [
     ),
     Fault(
         "columns of two blocks are ordered by index before value",
-        "topk/cpu_numpy.py",
-        "np.lexsort((partner, both, partner < 0), axis=1)",
-        "np.lexsort((both, partner, partner < 0), axis=1)",
+        "tiles/shortlist.py",
+        "np.lexsort((partner, value, partner < 0), axis=1)",
+        "np.lexsort((value, partner, partner < 0), axis=1)",
         BOTH,
     ),
     Fault(

@@ -258,7 +258,7 @@ def test_other_errors(capsys, monkeypatch, error, sentence):
     def fail():
         raise error
 
-    monkeypatch.setattr("crossmodal_fast.cli.info.backends", fail)
+    monkeypatch.setattr("crossmodal_fast.cli.info.environment", fail)
     assert cli.main(["info"]) == cli.BAD_INPUT
     assert capsys.readouterr().err == f"crossmodal-fast: {sentence}\n"
 
@@ -268,6 +268,6 @@ def test_our_own_mistakes_keep_their_traceback(monkeypatch, error):
     def fail():
         raise error
 
-    monkeypatch.setattr("crossmodal_fast.cli.info.backends", fail)
+    monkeypatch.setattr("crossmodal_fast.cli.info.environment", fail)
     with pytest.raises(type(error)):
         cli.main(["info"])

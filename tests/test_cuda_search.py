@@ -336,3 +336,23 @@ def test_kernels_are_one_text_for_cupy():
         text = drivers.source(kernel)
         assert "#include" not in text
         assert text.count("#define CROSSMODAL_INSTRUCTIONS") == 1
+
+
+KEPT = {"euclidean": ["prepare", "wait", "bound", "wait"], "cityblock": ["derive", "wait", "wait"]}
+
+
+@pytest.mark.parametrize("metric", KEPT)
+def test_what_a_gallery_keeps_is_there_before_another_stream_may_look(metric, emulated, monkeypatch):
+    """Whatever is made to stay is waited for, also where rows are not checked."""
+    x, y = normal(3, 300, 8)
+    driver, log = emulated(), []
+    run, host = driver.run, driver.host
+    monkeypatch.setattr(driver, "run", lambda kernel, *rest, **macros: (log.append(kernel), run(kernel, *rest, **macros)))
+    monkeypatch.setattr(driver, "host", lambda array: (log.append("wait"), host(array))[1])
+    gallery = cmf.Gallery(y, metric, check_finite=False)
+    gallery.topk(x, 2, backend="cuda", check_finite=False)
+    assert log[: len(KEPT[metric])] == KEPT[metric]
+    for change in (lambda: gallery.add(y[:5]), lambda: gallery.remove([3])):
+        log.clear()
+        change()
+        assert log[-1] == "wait"

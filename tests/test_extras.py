@@ -44,6 +44,10 @@ def command_line(folder):
     assert cli.main(["info"]) == cli.BAD_INPUT
 
 
+def streamed(path):
+    cmf.streaming.topk(ROWS, ROWS, 1, output=path)
+
+
 def peer(name):
     def patched(folder):
         with cmf.compat.patch(name):
@@ -70,6 +74,8 @@ CASES = [  # extra, modules that it brings, what needs them, modules of ours to 
     ("sklearn", ["sklearn"], lambda _: importlib.import_module("crossmodal_fast.estimators"),
      ["crossmodal_fast.estimators"]),
     ("sklearn", ["sklearn"], peer("sklearn"), []),
+    ("stores", ["h5py"], lambda folder: streamed(folder / "best.h5"), []),
+    ("stores", ["zarr"], lambda folder: streamed(folder / "best.zarr"), []),
     ("torch", ["torch"], peer("torch"), []),
 ]  # fmt: skip
 

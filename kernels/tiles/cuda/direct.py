@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import nearness
 from .derived import BLOCK, INPUT, WAY, derived
-from .resident import ALIGNED, step_for, turned, uploaded
+from .resident import ALIGNED, settled, step_for, turned, uploaded
 from .workspace import Spare
 
 METRIC = {  # of terms.cuh
@@ -106,21 +106,23 @@ class Compared:
         new = on_device(self.driver, uploaded(self.driver, rows, start, len(rows)), self.metric)
         refused(self.metric, rows, start, len(rows), self.driver.host(new.said))
         if new.rows.dtype != self.rows.dtype:
-            return on_device(self.driver, uploaded(self.driver, rows, 0, len(rows)), self.metric)
+            return settled(on_device(self.driver, uploaded(self.driver, rows, 0, len(rows)), self.metric))
         xp = self.driver.xp
         stat = None if self.stat is None else xp.concatenate([self.stat, new.stat])
         both = xp.concatenate([self.rows, new.rows])
-        return replace(self, rows=both, stat=stat, step=step_for(len(both)), spare=Spare())
+        return settled(replace(self, rows=both, stat=stat, step=step_for(len(both)), spare=Spare()))
 
     def kept(self, rows, kept):
         """Without the rows where `kept` (n,) is False."""
         left = self.of(self.driver.array(np.flatnonzero(kept)))
-        return replace(left, step=step_for(len(left)), spare=Spare())
+        return settled(replace(left, step=step_for(len(left)), spare=Spare()))
 
     @cached_property
     def plain(self):
-        """`columns` without bias or mask."""
-        return self.columns()
+        """`columns` without bias or mask, which other streams may read as soon as they are here."""
+        made = self.columns()
+        self.driver.host(made[:1])
+        return made
 
     def columns(self, bias=None, allowed=None):
         """(n, 4) float32 of every row as one of a gallery, by place: its keys as they are, or none."""

@@ -106,18 +106,20 @@ class Resident:
         """With the rows from `start` on behind those already here."""
         new = _compared(self.driver, uploaded(self.driver, rows, start, len(rows)), self.metric)
         if new.dtype != self.rows.dtype:
-            return on_device(self.driver, uploaded(self.driver, rows, 0, len(rows)), self.metric, self.centre)
-        return _measured(self.driver, self.driver.xp.concatenate([self.rows, new]), self.metric, self.centre)
+            return settled(on_device(self.driver, uploaded(self.driver, rows, 0, len(rows)), self.metric, self.centre))
+        return settled(_measured(self.driver, self.driver.xp.concatenate([self.rows, new]), self.metric, self.centre))
 
     def kept(self, rows, kept):
         """Without the rows where `kept` (n,) is False."""
         left = self.rows[self.driver.array(np.flatnonzero(kept))]
-        return _measured(self.driver, left, self.metric, self.centre)
+        return settled(_measured(self.driver, left, self.metric, self.centre))
 
     @cached_property
     def plain(self):
-        """`columns` without bias or mask."""
-        return self.columns()
+        """`columns` without bias or mask, which other streams may read as soon as they are here."""
+        made = self.columns()
+        self.driver.host(made[:1])
+        return made
 
     def columns(self, bias=None, allowed=None):
         """(n, 4) float32 of every row as one of a gallery, in the order of codes."""
@@ -232,6 +234,12 @@ def uploaded(driver, rows, start, stop, target=None, after=None):
         last = min(first + step, stop)
         driver.put(made[first - start : last - start], read(first, last).view(dtype), after)
     return made
+
+
+def settled(held):
+    """Rows that stay, once the device is through with them: their next search may be on another stream."""
+    held.driver.host(held.said)
+    return held
 
 
 def refused(metric, rows, start, stop, said):

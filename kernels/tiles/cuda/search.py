@@ -211,8 +211,9 @@ class Search:
     def _held(self, rows, start, on, centre):
         """Rows from `start` on, which lie on the device, ready for a search."""
         held = self.way.on_device(self.driver, on, self.metric, centre)
+        said = self.driver.host(held.said)  # waits: another search may find them on another stream
         if rows.check_finite or self.way is direct:
-            self.refuse(rows, start, start + len(held), self.driver.host(held.said))
+            self.refuse(rows, start, start + len(held), said)
         return held
 
     def refuse(self, rows, start, stop, said):
