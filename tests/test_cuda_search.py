@@ -347,7 +347,7 @@ def test_what_a_gallery_keeps_is_there_before_another_stream_may_look(metric, em
     x, y = normal(3, 300, 8)
     driver, log = emulated(), []
     run, host = driver.run, driver.host
-    monkeypatch.setattr(driver, "run", lambda kernel, *rest, **macros: log.append(kernel) or run(kernel, *rest, **macros))
+    monkeypatch.setattr(driver, "run", lambda name, *rest, **macros: log.append(name) or run(name, *rest, **macros))
     monkeypatch.setattr(driver, "host", lambda array: log.append("wait") or host(array))
     gallery = cmf.Gallery(y, metric, check_finite=False)
     gallery.topk(x, 2, backend="cuda", check_finite=False)

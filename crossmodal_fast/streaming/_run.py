@@ -160,7 +160,7 @@ class Run:
 
         with self._speaking_of(start) as at:
             if self.y.at_random:
-                parts = self.y.stretches(self.stretch_rows, first)
+                parts = self.y.stretches(self.stretch_rows, first, self.settled.max_bytes)
             else:
                 parts = ahead(self.y.parts(self.part_rows, first))
             keywords = {
