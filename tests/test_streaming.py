@@ -286,6 +286,24 @@ def test_what_is_damaged_is_done_again(tmp_path, monkeypatch):
     assert (searched, over) == (9, 8)
 
 
+def test_goes_on_where_all_rows_in_memory_had_been_searched(tmp_path, monkeypatch):
+    monkeypatch.setattr(_run, "KEPT_SECONDS", -1)
+    put = _journal.Journal.put
+
+    def dying(journal, name, arrays):
+        if name.startswith("block"):
+            raise Stop
+        put(journal, name, arrays)
+
+    monkeypatch.setattr(_journal.Journal, "put", dying)
+    with pytest.raises(Stop):
+        streaming.topk(QUERIES, GALLERY, K, output=tmp_path / "o.npy", resume=True)
+    monkeypatch.setattr(_journal.Journal, "put", put)
+    results, searched, _ = resumed(tmp_path / "o.npy", GALLERY, monkeypatch)
+    same(results, cmf.topk(QUERIES, GALLERY, K))
+    assert searched == 3  # of four blocks
+
+
 def test_a_journal_without_its_settings_does_not_count(tmp_path, monkeypatch):
     gallery, output = path_of(tmp_path, GALLERY), tmp_path / "o.npy"
     stopped(output, gallery, 11, monkeypatch)

@@ -96,7 +96,8 @@ class Source:
         """(number of the first row, store) for rows that can be read at random; what is in memory is one."""
         n = int(self.rows.shape[0])
         if isinstance(self.rows, np.ndarray):
-            yield first, self.rows[first:]
+            if first < n:  # a resumed search may have had them all
+                yield first, self.rows[first:]
             return
         for start in range(first, n, step):
             with Ahead(self, start, min(start + step, n), max_bytes) as store:
