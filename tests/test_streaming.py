@@ -323,6 +323,7 @@ def test_a_journal_without_its_settings_does_not_count(tmp_path, monkeypatch):
         (lambda rows: {"mask": np.ones((30, 450), bool)}, "mask"),
         (lambda rows: {"exclude": np.zeros(30, int)}, "exclude"),
         (lambda rows: {"dtype": np.float64}, "dtype"),
+        (lambda rows: {"check_finite": False}, "check_finite"),
         (lambda rows: {"queries": QUERIES + 1}, "queries"),
         (lambda rows: np.save(rows, GALLERY[::-1]), "gallery"),
         (lambda rows: os.utime(rows, (1, 1)), "gallery"),

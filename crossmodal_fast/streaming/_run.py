@@ -107,6 +107,7 @@ class Run:
             "mask": _crc_of(self.restrictions.mask),
             "bias": [_crc_of(side) for side in self.restrictions.bias or ()],
             "dtype": self.dtype.name,
+            "check_finite": self.settled.check_finite,
             "max_bytes": self.settled.max_bytes,  # which the blocks depend on
         }
 
