@@ -142,7 +142,7 @@ def _changing(known: GalleryFile) -> Iterator[tuple[Sections, Appending]]:
 
 def _first(ids: Array) -> int | None:
     """The id that the others count on from."""
-    return int(ids[0]) if len(ids) and (ids == np.arange(ids[0], ids[0] + len(ids))).all() else None
+    return int(ids[0]) if len(ids) and (ids - ids[0] == np.arange(len(ids))).all() else None
 
 
 def _listed(number: int, ids: Array) -> dict[str, Array]:

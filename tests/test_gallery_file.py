@@ -110,6 +110,12 @@ def test_ids_of_every_kind(ids, tmp_path):
     assert stored.ids.tolist() == list(range(40) if ids is None else map(int, ids))
 
 
+def test_the_largest_id(tmp_path):
+    with np.errstate(all="raise"):
+        path = saved(tmp_path / "gallery", ROWS[:1], [2**63 - 1])
+    assert cmf.Gallery.load(path).ids.tolist() == [2**63 - 1]
+
+
 def test_rows_of_a_store_and_keywords_of_every_shape(tmp_path):
     for metric, keywords in {"mahalanobis": {"VI": np.eye(6)}, "minkowski": {"p": 3, "w": np.arange(6) + 1.0}}.items():
         path = saved(tmp_path / metric, ROWS.astype(">f4"), metric=metric, metric_kwargs=keywords)
