@@ -246,7 +246,7 @@ class Gallery:
         file = GalleryFile(path)
         gallery = cls.__new__(cls)
         gallery._metric, gallery._check_finite, gallery._writable = file.metric, file.finite, writable
-        gallery._metric_kwargs = _validate.metric_keywords(file.metric, file.metric_kwargs, file.rows.shape[1])
+        gallery._metric_kwargs = file.metric_kwargs
         if on_disk:
             gallery._held = _Held(file.rows, file.ids, None, False, file)
         else:

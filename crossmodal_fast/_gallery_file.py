@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _validate
 from .files import FileError
 from .files._append import Appending, changing
 from .files._sections import Sections, create, picked
@@ -86,13 +87,16 @@ class GalleryFile:
             self.ids = everything if live is None else everything[live]
             self.positions = np.arange(len(everything)) if live is None else live
             keywords = {name: self.file.array(name).whole() for name in self._names(KEYWORD)}
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+            given = {
+                name.removeprefix(KEYWORD): array if array.ndim else array.item() for name, array in keywords.items()
+            }
+            self.metric_kwargs = _validate.metric_keywords(
+                _validate.metric_name(self.metric), given, self.rows.shape[1]
+            )
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             if isinstance(error, FileError):
                 raise
             raise self.file.foreign(f"without {error}" if isinstance(error, KeyError) else error) from error
-        self.metric_kwargs = {
-            name.removeprefix(KEYWORD): value if value.ndim else value.item() for name, value in keywords.items()
-        }
 
     def _names(self, start: str) -> list[str]:
         return [name for name in self.file.entries if name.startswith(start)]

@@ -229,6 +229,8 @@ def crafted(path, version=2, **changes):
         ({"color": 3}, "its directory has other entries"),
         ({"about": {"firsts": [0, 0]}}, "without 'vectors.1'"),
         ({"about": {"firsts": 3}}, "'int' object is not iterable"),
+        ({"about": {"firsts": [2**63]}}, "too large"),
+        ({"about": {"metric": "later"}}, "metric must be one of"),
     ],
 )
 def test_directories_that_state_what_is_not_there(changes, reason, tmp_path):
