@@ -304,6 +304,14 @@ def test_goes_on_where_all_rows_in_memory_had_been_searched(tmp_path, monkeypatc
     assert searched == 3  # of four blocks
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_in_the_place_of_the_journal(resume, tmp_path):
+    (tmp_path / "o.npy.partial").write_bytes(b"mine")
+    with pytest.raises(FileError, match=r"must be free for what is done so far, got something else: move it away$"):
+        streaming.topk(QUERIES, GALLERY, K, output=tmp_path / "o.npy", resume=resume)
+    assert (tmp_path / "o.npy.partial").read_bytes() == b"mine"
+
+
 def test_a_journal_without_its_settings_does_not_count(tmp_path, monkeypatch):
     gallery, output = path_of(tmp_path, GALLERY), tmp_path / "o.npy"
     stopped(output, gallery, 11, monkeypatch)

@@ -26,6 +26,8 @@ class Journal:
         self.folder = output.with_name(f"{output.name}.partial")
         if not resume:
             shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists() and not (self.folder.is_dir() and all(map(Path.is_file, self.folder.iterdir()))):
+            raise FileError(f"'{self.folder}' must be free for what is done so far, got something else: move it away")
         self.folder.mkdir(exist_ok=True)
         self._resumable = bool(settings)
         given: dict[str, Any] = json.loads(json.dumps(settings))  # as they are read back
