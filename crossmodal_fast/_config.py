@@ -117,7 +117,7 @@ def config_context(**changes: Any) -> Iterator[Config]:
     ...     inside.n_threads
     1
     """
-    replace(config, **_known(changes))
+    replace(config, **known(changes))
     token = _overrides.set(_overrides.get() | changes)
     try:
         yield resolve({})
@@ -133,7 +133,7 @@ def use_backend(name: str) -> Any:
 
 def resolve(control: Control) -> Config:
     """The control arguments of one call, completed and checked."""
-    given = {name: value for name, value in _known(dict(control)).items() if value is not None}
+    given = {name: value for name, value in known(dict(control)).items() if value is not None}
     settled = replace(config, **(_overrides.get() | given))
     if settled.backend == "auto" and (environment := os.environ.get(ENVIRONMENT)):
         if environment != "auto" and environment not in _dispatch.FILES:
@@ -143,7 +143,8 @@ def resolve(control: Control) -> Config:
     return settled
 
 
-def _known(given: dict[str, Any]) -> dict[str, Any]:
+def known(given: dict[str, Any]) -> dict[str, Any]:
+    """The same, if all are control arguments."""
     for name in given:
         if name not in {field.name for field in fields(Config)}:
             raise TypeError(f"control arguments must be among {sorted(CHECKS)}, got {name!r}")

@@ -204,6 +204,17 @@ def test_control_goes_with_the_estimator():
         ours.NearestNeighbors(control={"threads": 1}).fit(X).kneighbors(QUERIES)
 
 
+@pytest.mark.parametrize("control", [{"exclude": [1]}, {"return_stats": True}, {"dtype": "float32"}, {"k": 2}, {1: 2}])
+def test_no_argument_of_a_search_hides_in_control(control):
+    told = rf"control arguments must be among \['backend'.*\], got {next(iter(control))!r}"
+    for model in (ours.NearestNeighbors(), ours.TransferRegressor(), ours.CCA(), ours.CrossModalMatcher()):
+        call = model.set_params(control=control).fit
+        if model.__class__.__name__ == "NearestNeighbors":
+            call = call(X).kneighbors  # whose `fit` searches nothing
+        with pytest.raises(TypeError, match=told):
+            call(X, TARGETS) if call.__name__ == "fit" else call(X)
+
+
 def test_copies_pickles_and_processes():
     model = make_pipeline(StandardScaler(), ours.KNeighborsClassifier(3, control={"backend": "numpy"})).fit(X, LABELS)
     model[-1].kneighbors(QUERIES)

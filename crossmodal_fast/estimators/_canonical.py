@@ -17,7 +17,7 @@ from .. import fitting
 from .._arguments import about
 from .._config import config_context
 from .._validate import flag
-from ._transfer import SIDES, keywords
+from ._transfer import SIDES, controls
 
 Float64 = NDArray[np.float64]
 
@@ -90,7 +90,7 @@ class CCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, Mul
         y = np.asarray(y, np.float64).reshape(len(y), -1)
         self._x_scale, self._y_scale = (_deviations(rows) if scaled else np.ones(rows.shape[1]) for rows in (X, y))
         x, y = X / self._x_scale, y / self._y_scale
-        with about(SIDES), config_context(**keywords("control", self.control)):
+        with about(SIDES), config_context(**controls(self.control)):
             self.cca_ = fitting.CCA(
                 self.n_components, regularization=self.regularization, shrinkage=self.shrinkage,
                 shrink_to=self.shrink_to, correlation_power=self.correlation_power,
@@ -112,7 +112,7 @@ class CCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, Mul
         """X (m, d_in) projected, (m, k); with y (p, d_out) the pair of both."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        with config_context(**keywords("control", self.control)):
+        with config_context(**controls(self.control)):
             if y is None:
                 return self.cca_.transform(X / self._x_scale)
             y = _columns(y)

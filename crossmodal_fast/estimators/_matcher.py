@@ -11,7 +11,7 @@ from .. import evaluate
 from .._arguments import about
 from ..fitting import TransferMap, fit_transfer
 from ..matching import Matches, match
-from ._transfer import SIDES, keywords
+from ._transfer import SIDES, controls, keywords
 
 
 class CrossModalMatcher(BaseEstimator):
@@ -81,7 +81,7 @@ class CrossModalMatcher(BaseEstimator):
                 f"got {X.shape[1]} and {y.shape[1]}"
             )
         with about(f"transfer ({SIDES})"):
-            options = keywords("transfer_options", self.transfer_options) | keywords("control", self.control)
+            options = keywords("transfer_options", self.transfer_options) | controls(self.control)
             self.transfer_map_ = None if self.transfer is None else fit_transfer(X, y, self.transfer, **options)
         self.gallery_ = y
         return self
@@ -89,7 +89,7 @@ class CrossModalMatcher(BaseEstimator):
     def match(self, X: Any) -> Matches:
         """Pairs of X (m, d_in) with the gallery: (row of X, row of the gallery, score), best first in each row."""
         given = {"k": self.n_neighbors, "metric": self.metric} | keywords("match_options", self.match_options)
-        return match(self._mapped(X), self.gallery_, self.method, **given, **keywords("control", self.control))
+        return match(self._mapped(X), self.gallery_, self.method, **given, **controls(self.control))
 
     def predict(self, X: Any) -> Any:
         """(m,) int64, the best gallery row of each row of X (m, d_in); -1 for those that the method leaves alone."""
@@ -104,15 +104,13 @@ class CrossModalMatcher(BaseEstimator):
         mapped = self._mapped(X)
         y = check_array(y, accept_sparse="csr", ensure_2d=False)
         y = y if issparse(y) else y.reshape(len(y), -1)
-        found = evaluate.retrieval(
-            mapped, y, metric=self.metric, metrics="hit_rate@1", **keywords("control", self.control)
-        )
+        found = evaluate.retrieval(mapped, y, metric=self.metric, metrics="hit_rate@1", **controls(self.control))
         return float(found["hit_rate@1"])
 
     def _mapped(self, X: Any) -> Any:
         check_is_fitted(self, "gallery_")
         X = validate_data(self, X, accept_sparse="csr", reset=False)
-        return X if self.transfer_map_ is None else self.transfer_map_.apply(X, **keywords("control", self.control))
+        return X if self.transfer_map_ is None else self.transfer_map_.apply(X, **controls(self.control))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _gallery, _operations
 from ..compat.sklearn import parts_of, searched, searched_dtype
+from ._transfer import controls
 
 HERE = "crossmodal_fast"
 """`_fit_method` of what is searched here: scikit-learn's shortcuts past `kneighbors` are for its own "brute" alone."""
@@ -98,7 +99,7 @@ class Searching(BaseEstimator):
         given: dict[str, Any] = {
             "dtype": searched_dtype(name, queries, self._fit_X),
             "exclude": np.arange(queries.shape[0]) if X is None else None,
-            **(self.control or {}),
+            **controls(self.control),
         }
         if self._gallery is not None:
             return getattr(self._gallery, operation)(queries, amount, **given)

@@ -6,6 +6,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .._arguments import about, brief
+from .._config import known
 from ..fitting import TransferMap, fit_transfer
 
 SIDES = "X is A, y is B"
@@ -17,6 +18,11 @@ def keywords(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict | None):
         raise TypeError(f"{name} must be a dict or None, got {brief(value)}")
     return value or {}
+
+
+def controls(value: Any) -> dict[str, Any]:
+    """The parameter `control`: nothing but what `Control` has, so that no other argument of a call hides in it."""
+    return known(keywords("control", value))
 
 
 class TransferRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):
@@ -70,7 +76,7 @@ class TransferRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):
         with about(SIDES):
             self.transfer_map_ = fit_transfer(
                 X, y.reshape(len(y), -1), self.method, center=self.center, sample_weight=sample_weight,
-                **keywords("options", self.options), **keywords("control", self.control),
+                **keywords("options", self.options), **controls(self.control),
             )  # fmt: skip
         alone = y.ndim == 1
         self.coef_ = self.transfer_map_.M[0] if alone else self.transfer_map_.M
@@ -81,7 +87,7 @@ class TransferRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):
         """X (m, d_in) mapped, (m, d_out), or (m,) where y was (n,): float32 for what float32 holds, else float64."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
-        mapped = self.transfer_map_.apply(X, **keywords("control", self.control))
+        mapped = self.transfer_map_.apply(X, **controls(self.control))
         return mapped[:, 0] if self.coef_.ndim == 1 else mapped
 
     def __sklearn_tags__(self) -> Any:
