@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -83,6 +84,22 @@ def test_neighbours_are_scikit_learns(metric, p, keywords):
         graphs += [one.kneighbors_graph(None, 3, mode=mode) for one in (found, expected)]
         for one, other in (graphs[:2], graphs[2:]):
             np.testing.assert_allclose(one.toarray(), other.toarray(), rtol=1e-5, atol=1e-7)
+
+
+def test_squared_distances_are_not_to_be_had_by_a_keyword():
+    found, expected = (
+        module.NearestNeighbors(metric="euclidean", metric_params={"squared": True}, algorithm="brute", radius=2.0)
+        for module in (ours, theirs)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it is ignored
+        distances = expected.fit(X).kneighbors(QUERIES)[0]
+        inside = expected.radius_neighbors(QUERIES)[1]
+        with cmf.compat.patch("sklearn"):
+            np.testing.assert_allclose(expected.kneighbors(QUERIES)[0], distances)
+    np.testing.assert_allclose(found.fit(X).kneighbors(QUERIES)[0], distances)
+    for one, other in zip(found.radius_neighbors(QUERIES)[1], inside, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(("metric", "keywords"), LEFT)

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import _pairwise_distances_reduction as theirs
 
 from .. import _operations
-from .sklearn import parts_of, searched, searched_dtype
+from .sklearn import parts_of, searched_by, searched_dtype
 
 
 class ArgKmin(theirs.ArgKmin):
@@ -86,8 +86,7 @@ def _taken(
     cls: Any, X: Any, Y: Any, metric: Any, metric_kwargs: dict[str, Any] | None
 ) -> tuple[str, dict[str, Any]] | None:
     """Metric and keywords of the search; None where scikit-learn is to answer, or to refuse."""
-    given = {name: value for name, value in (metric_kwargs or {}).items() if value is not None}
-    found = searched(metric, given)
+    found = searched_by(metric, metric_kwargs or {})
     if found is None or np.ndim(X) != 2 or np.ndim(Y) != 2 or not cls.is_usable_for(X, Y, "manhattan"):
         return None
     name, keywords = found

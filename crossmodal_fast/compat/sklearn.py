@@ -205,6 +205,12 @@ def searched(metric: Any, keywords: dict[str, Any]) -> tuple[str, dict[str, Any]
     return None if isinstance(metric, str) and metric == "braycurtis" else _own(metric, keywords)
 
 
+def searched_by(metric: Any, keywords: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """`searched` for estimators: keywords without a value count for nothing, and neither does `squared` there."""
+    dropped = ("squared",) if metric in ("euclidean", "l2") else ()
+    return searched(metric, {key: value for key, value in keywords.items() if value is not None and key not in dropped})
+
+
 def searched_dtype(name: str, x: Any, y: Any) -> Any:
     """Of the distances that a search there returns: it makes only those of cosine as matrices of the rows' dtype."""
     return _dtype(name, x, y) if name == "cosine" else np.float64

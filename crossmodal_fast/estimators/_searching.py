@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _gallery, _operations
-from ..compat.sklearn import parts_of, searched, searched_dtype
+from ..compat.sklearn import parts_of, searched_by, searched_dtype
 from ._transfer import controls
 
 HERE = "crossmodal_fast"
@@ -37,9 +37,7 @@ class Searching(BaseEstimator):
 
     def _gather(self) -> None:
         """What is searched, after `fit` and after unpickling."""
-        metric, keywords = self.effective_metric_, self.effective_metric_params_
-        given = {name: value for name, value in keywords.items() if value is not None}
-        self._metric = searched(metric, given)
+        self._metric = searched_by(self.effective_metric_, self.effective_metric_params_)
         self._fit_method = "brute" if self._metric is None else HERE
         self._gallery = None
         if not issparse(self._fit_X):
