@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -84,6 +85,20 @@ def test_neighbours_are_scikit_learns(metric, p, keywords):
         graphs += [one.kneighbors_graph(None, 3, mode=mode) for one in (found, expected)]
         for one, other in (graphs[:2], graphs[2:]):
             np.testing.assert_allclose(one.toarray(), other.toarray(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[Decimal(i * i), Decimal(-i) / 3] for i in range(9)],
+        [[10**30 * i * i, i] for i in range(9)],
+        np.arange(18, dtype=np.longdouble).reshape(9, 2) ** 2 / 3,
+    ],
+)
+def test_numbers_that_scikit_learn_makes_float64(rows):
+    found, expected = (module.NearestNeighbors(n_neighbors=2, algorithm="brute").fit(rows) for module in (ours, theirs))
+    for one, other in zip(found.kneighbors(rows[1:]), expected.kneighbors(rows[1:]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-5)
 
 
 def test_squared_distances_are_not_to_be_had_by_a_keyword():

@@ -16,6 +16,11 @@ HERE = "crossmodal_fast"
 """`_fit_method` of what is searched here: scikit-learn's shortcuts past `kneighbors` are for its own "brute" alone."""
 
 
+def _held(rows: Any) -> Any:
+    """Rows in float64 if their numbers are objects, which lists of `Decimal` come as, or longer than that."""
+    return rows.astype(np.float64, copy=False) if rows.dtype.kind == "O" or rows.dtype == np.longdouble else rows
+
+
 class Searching(BaseEstimator):
     """Base in front of a class of `sklearn.neighbors`: `fit` plants no tree, and neighbours are exact.
 
@@ -41,7 +46,7 @@ class Searching(BaseEstimator):
         self._fit_method = "brute" if self._metric is None else HERE
         self._gallery = None
         if not issparse(self._fit_X):
-            self._fit_X = np.asarray(self._fit_X)  # a memory view, if a tree was given
+            self._fit_X = _held(np.asarray(self._fit_X))  # a memory view, if a tree was given
             if self._metric is not None:
                 name, own_keywords = self._metric
                 self._gallery = _gallery.Gallery(self._fit_X, name, copy=False, metric_kwargs=own_keywords)
@@ -92,7 +97,9 @@ class Searching(BaseEstimator):
 
     def _found(self, operation: str, X: Any, amount: Any) -> Any:
         """`topk` or `within` of the queries."""
-        queries = self._fit_X if X is None else validate_data(self, X, accept_sparse="csr", reset=False, order="C")
+        queries = self._fit_X
+        if X is not None:
+            queries = _held(validate_data(self, X, accept_sparse="csr", reset=False, order="C"))
         name, keywords = self._metric or ("", {})
         given: dict[str, Any] = {
             "dtype": searched_dtype(name, queries, self._fit_X),
