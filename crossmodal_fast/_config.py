@@ -13,6 +13,7 @@ from ._validate import brief, flag
 
 Progress = bool | Callable[[int, int], None]
 Devices = Sequence[int] | str | None
+LETTERS = (str, bytes, bytearray, memoryview)  # sequences that nobody means as one of numbers
 ENVIRONMENT = "CROSSMODAL_FAST_BACKEND"
 PRECISIONS = ("auto", "float32", "float64", "float16", "int16", "int8", "int7", "int6")
 
@@ -81,7 +82,7 @@ def _n_threads(value: Any) -> None:
 def _devices(value: Any) -> None:
     if value is None or (isinstance(value, str) and value == "all"):
         return
-    numbers = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [None]
+    numbers = list(value) if isinstance(value, Sequence) and not isinstance(value, LETTERS) else [None]
     if not numbers or any(isinstance(one, bool) or not isinstance(one, Integral) or one < 0 for one in numbers):
         raise ValueError(f"devices must be 'all', numbers of GPUs in a list, or None, got {brief(value)}")
 

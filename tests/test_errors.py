@@ -188,6 +188,7 @@ VALUES = [
     (lambda: topk(max_bytes=1e9), "max_bytes must be a whole number of bytes above 0, got 1000000000.0"),
     (lambda: topk(n_threads=0), "n_threads must be a whole number above 0 or None, got 0"),
     (lambda: topk(devices="both"), "devices must be 'all', numbers of GPUs in a list, or None, got 'both'"),
+    (lambda: topk(devices=b"0"), "devices must be 'all', numbers of GPUs in a list, or None, got b'0'"),
     (lambda: topk(check_finite="no"), "check_finite must be True or False, got 'no'"),
     (lambda: topk(progress="yes"), "progress must be True, False or a callable (done, total), got 'yes'"),
     (lambda: assign("max_bytes", "1G"), "max_bytes must be a whole number of bytes above 0, got '1G'"),
