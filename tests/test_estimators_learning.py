@@ -89,6 +89,13 @@ def test_units_of_columns_do_not_matter_but_to_regularisation():
     assert abs(found[0] - found[1]).max() > 1e-3
 
 
+@pytest.mark.parametrize("unit", [1e200, 1e-200])
+def test_columns_of_any_size_have_a_deviation(unit):
+    found, expected = estimators.CCA(2).fit(X * unit, Y), estimators.CCA(2).fit(X, Y)
+    np.testing.assert_allclose(found.correlations_, expected.correlations_, rtol=1e-9)
+    np.testing.assert_allclose(found.predict(X * unit), expected.predict(X), rtol=1e-8, atol=1e-9)
+
+
 def test_one_target_and_a_constant_column():
     y = Y[:, 0]
     found = estimators.CCA(n_components=1).fit(X, y)

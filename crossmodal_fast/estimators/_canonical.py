@@ -151,7 +151,9 @@ def _columns(rows: Any) -> Float64:
 
 def _deviations(rows: Float64) -> Float64:
     """(d,) standard deviations of the columns, 1 for those that do not vary."""
-    found: Float64 = rows.std(axis=0, ddof=1)
+    largest = abs(rows).max(axis=0)  # by which they are divided first: no square leaves the range of float64
+    largest[largest == 0] = 1
+    found: Float64 = largest * (rows / largest).std(axis=0, ddof=1)
     found[found == 0] = 1
     return found
 
