@@ -27,7 +27,8 @@ class NearestNeighbors(Searching, neighbors.NearestNeighbors):
     -----
     Cost and memory of `Gallery.topk` and `Gallery.within`: rows are encoded by the first search. Sparse rows stay as
     they are and are made dense in blocks by each search. Rows of zeros are at distance 1 from all by cosine, constant
-    ones by correlation.
+    ones by correlation. X is not copied: fit anew after a change of its numbers. Of a tree in its place the rows are
+    taken, not the metric, by which scikit-learn would search.
 
     Examples
     --------
