@@ -214,6 +214,8 @@ def test_sentences(at, tmp_path, monkeypatch):
 
 
 def test_too_little_memory_names_what_is_enough():
+    with pytest.raises(ValueError, match=r"^max_bytes must be at least (\d+) for .*, got 1$") as caught:
+        streaming.topk(QUERIES, GALLERY, K, max_bytes=1)
     with pytest.raises(ValueError, match=r"^max_bytes must be at least (\d+) for .*, got 1000000$") as caught:
         streaming.topk(QUERIES, GALLERY, K, max_bytes=10**6)
     least = int(str(caught.value).split()[5])

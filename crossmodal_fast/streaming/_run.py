@@ -73,7 +73,7 @@ class Run:
                 given = metrics.keywords(metric, given, *sides)
         self.metric_kwargs = given
         self.order = order_of(metric, bias is not None)
-        room = {name: int(share * settled.max_bytes) for name, share in SHARES.items()}
+        room = {name: max(1, int(share * settled.max_bytes)) for name, share in SHARES.items()}
         most = room["engine"] // (2 * (LIST_BYTES + STATE_BYTES * self.k))  # in one pass of the engine
         rows = min(room["queries"] // x.row_bytes, room["results"] // (STATE_BYTES * self.k), most)
         self.query_rows, self.part_rows = max(1, rows), max(1, room["part"] // y.row_bytes)
