@@ -413,6 +413,13 @@ def test_bfloat16_needs_its_library(tmp_path, monkeypatch):
         cmf.Gallery.load(path)
 
 
+@pytest.mark.parametrize("path", [None, 3, b"gallery"])
+def test_what_names_no_file(path):
+    for read in (cmf.Gallery.load, cmf.Gallery.verify):
+        with pytest.raises(TypeError, match=r"^path must be the name of a file, got "):
+            read(path)
+
+
 def test_an_older_npz_still_loads(tmp_path):
     about = {"format": 1, "metric": "minkowski", "dtype": "float32", "finite": True}
     older = tmp_path / "older.npz"

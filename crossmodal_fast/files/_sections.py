@@ -3,14 +3,13 @@
 import os
 import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _layout as layout
-from ._checks import FileError
+from ._checks import FileError, path_of
 from ._handle import Handle, plain
 
 Array = NDArray[Any]
@@ -139,8 +138,9 @@ def create(path: str | os.PathLike[str], about: Mapping[str, Any], arrays: Mappi
 
 def begun_by_us(path: str | os.PathLike[str]) -> bool:
     """Whether a file begins as one of sections does, spoiled or not."""
+    source = path_of(path)
     try:
-        with open(Path(path), "rb") as file:
+        with open(source, "rb") as file:
             head = file.read(layout.FIRST_SECTION)
     except OSError:
         return False

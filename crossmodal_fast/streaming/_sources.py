@@ -159,7 +159,7 @@ def _opened(path: Path, key: str | None) -> tuple[Any, Array | None]:
     if suffix in STORES:
         return rows_of_numbers(f"'{path}'", STORES[suffix](path, key)), None
     if suffix not in READERS:
-        known = ", ".join([*READERS, *STORES])
+        known = ", ".join({**READERS, **STORES})
         raise FileError(f"'{path}' must be a gallery that was saved, or end in {known}")
     from ..files import read_embeddings
 
