@@ -222,6 +222,17 @@ def test_too_little_memory_names_what_is_enough():
     same(streaming.topk(QUERIES, GALLERY, K, max_bytes=least), cmf.topk(QUERIES, GALLERY, K))
 
 
+@pytest.mark.parametrize(("given", "output"), [("rows.npz", "rows.npz"), ("o.distances.npy", "o.npy")])
+def test_results_take_the_place_of_no_rows(given, output, tmp_path):
+    path = tmp_path / given
+    (np.savez if path.suffix == ".npz" else np.save)(path, GALLERY)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"^output must be another file than gallery, got '.*' for both$"):
+        streaming.topk(QUERIES, path, K, output=tmp_path / output)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 # ----------------------------------------------------------------------------------------------------------- resuming
 
 

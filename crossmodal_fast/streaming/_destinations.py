@@ -37,13 +37,17 @@ NAMES = ("distances", "indices")
 def _npy(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:
     """<name>.distances.npy and <name>.indices.npy."""
     with ExitStack() as stack:
-        files = [stack.enter_context(atomic(path.with_suffix(f".{name}.npy"))) for name in NAMES]
+        files = [stack.enter_context(atomic(each)) for each in _pair(path)]
         for file, kind in zip(files, (dtype, np.dtype(np.int64)), strict=True):
             header = {"descr": layout.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
             layout.write_array_header_1_0(file, header)
         for block in blocks:
             for file, part in zip(files, block[1:], strict=True):
                 file.write(np.ascontiguousarray(part).data)
+
+
+def _pair(path: Path) -> list[Path]:
+    return [path.with_suffix(f".{name}.npy") for name in NAMES]
 
 
 def _hdf5(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:
@@ -114,6 +118,11 @@ WRITERS: dict[str, Callable[[Path, Blocks, Shape, np.dtype[Any]], None]] = {
     ".npz": _table,
     ".csv": _table,
 }
+
+
+def written_to(output: Path) -> list[str]:
+    """The files, or the folder, that take the results."""
+    return [os.path.realpath(path) for path in (_pair(output) if output.suffix.lower() == ".npy" else [output])]
 
 
 def check_destination(output: Any) -> Path:

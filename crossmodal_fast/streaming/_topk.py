@@ -9,7 +9,7 @@ import numpy as np
 from .. import _validate
 from .._config import CHECKS, resolve
 from .._search import Search, TopK
-from ._destinations import WRITERS, check_destination
+from ._destinations import WRITERS, check_destination, written_to
 from ._journal import Journal, Memory
 from ._run import Run
 from ._sources import Source
@@ -88,6 +88,9 @@ def topk(
     x, y = Source("queries", queries), Source("gallery", gallery)
     if resume and (x.once or y.once):
         raise ValueError("resume must be False for an iterator, which cannot be read again, got True")
+    for side in (x, y):
+        if target is not None and side.path is not None and os.path.realpath(side.path) in written_to(target):
+            raise ValueError(f"output must be another file than {side.name}, got '{side.path}' for both")
     run = Run(x, y, k, metric, settled, **given)
     if target is None:
         memory = Memory()
