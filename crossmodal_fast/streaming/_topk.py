@@ -71,7 +71,8 @@ def topk(
     The gallery is read once for every block of queries: at most max_bytes / 16 of rows and max_bytes / 8 of results.
     What can be read at random (.npy, .safetensors, saved galleries) is searched in stretches of 2 GiB, whose chunks a
     thread reads ahead; other files, stores and iterators in parts of max_bytes / 8. A kill costs at most the stretch or
-    part that it falls into and 20 s of work. Files are read, or their mappings given back: they do not count as memory.
+    part that it falls into and 20 s of work; an array in memory is one stretch. Files are read, or their
+    mappings given back: they do not count as memory.
 
     Examples
     --------
