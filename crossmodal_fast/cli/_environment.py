@@ -15,7 +15,8 @@ from ..kernels.tiles import pool
 PACKAGES = (
     "crossmodal-fast", "numpy", "scipy", "numba", "llvmlite", "cupy-cuda12x", "cupy-cuda13x", "threadpoolctl",
     "array-api-compat", "ml_dtypes", "pyarrow", "safetensors", "rich", "typer", "scikit-learn", "matplotlib", "torch",
-    "jax", "tensorflow", "dask", "pandas", "faiss-cpu", "sentence-transformers", "transformers", "POT",
+    "jax", "tensorflow", "dask", "distributed", "h5py", "zarr", "pandas", "faiss-cpu", "sentence-transformers",
+    "transformers", "POT",
 )  # fmt: skip
 VARIABLES = (
     ENVIRONMENT, "CROSSMODAL_FAST_CACHE_DIR", *pool.ENVIRONMENT, "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
