@@ -8,9 +8,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "benchmarks"))  # behind this folder: its modules are wanted, none of its names here
 
-import plot  # noqa: E402
-import report  # noqa: E402
-import rows  # noqa: E402
+import plot  # noqa: E402 - from the folder above
+import report  # noqa: E402 - from the folder above
+import rows  # noqa: E402 - from the folder above
 
 RESULTS = ROOT / "benchmarks" / "results"
 SIZES = ("operation", "matrices", "m", "n", "d", "k", "d_out", "d_in", "rows_each")

@@ -11,7 +11,7 @@ one modality to another and matches there. All can be cloned, pickled, put into 
 """
 
 try:
-    import sklearn as _sklearn  # noqa: F401
+    import sklearn as _sklearn  # noqa: F401 - whether it is there
 except ModuleNotFoundError as error:
     if error.name != "sklearn":
         raise  # it is there, and something that it needs is not

@@ -19,7 +19,7 @@ from .resident import lying
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Portion:
     """Rows of a gallery that one device searches, numbered from `start` on; the current device where it is None."""
 
     device: Any
@@ -34,26 +34,26 @@ class Part:
 
 
 def of(driver, x, y, filters, prepared):
-    """One `Part` for each device that has a share of the gallery; rows that lie on a device are searched there."""
+    """One `Portion` for each device that has a share of the gallery; rows that lie on a device are searched there."""
     wanted = devices.wanted()
     if wanted is None or any(lying(rows) is not None for rows in (x, y)):
-        return [Part(None, 0, y, filters, prepared)]
+        return [Portion(None, 0, y, filters, prepared)]
     count = driver.devices()
     numbers = range(count) if wanted == "all" else wanted
     if max(numbers) >= count:
         raise ValueError(f"devices must be numbers of those that are visible, below {count}, got {max(numbers)}")
     if len(numbers) == 1:
-        return [Part(numbers[0], 0, y, filters, prepared)]
+        return [Portion(numbers[0], 0, y, filters, prepared)]
     edges, reading = [len(y) * at // len(numbers) for at in range(len(numbers) + 1)], threading.Lock()
     return [
-        _part(device, start, stop, y.part(start, stop, reading), filters.among(start, stop, reading), prepared)
+        _portion(device, start, stop, y.part(start, stop, reading), filters.among(start, stop, reading), prepared)
         for device, (start, stop) in zip(numbers, pairwise(edges), strict=True)
         if start < stop
     ]
 
 
-def _part(device, start, stop, y, filters, prepared):
-    return Part(device, start, y, filters, prepared and Share(prepared, y, start, stop))
+def _portion(device, start, stop, y, filters, prepared):
+    return Portion(device, start, y, filters, prepared and Share(prepared, y, start, stop))
 
 
 def each(driver, parts, search, tick=None):
