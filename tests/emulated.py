@@ -16,7 +16,7 @@ FLAVOURS = [
     ("plain", 0), ("race", 3), ("address", 4),
     *(pytest.param((flavour, seed), marks=pytest.mark.heavy) for flavour in ("plain", "race") for seed in (5, 6, 7)),
 ]  # fmt: skip
-BESIDE, LAUNCH_BYTES = 1 << 15, 3000  # that a call takes whatever its sizes; that ctypes leaves of a launch
+BESIDE, LAUNCH_BYTES = 1 << 15, 300  # that a call takes whatever its sizes; that ctypes leaves of a launch
 
 
 @contextlib.contextmanager

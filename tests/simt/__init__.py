@@ -99,6 +99,9 @@ def _objects(flavour):
         yield _compiled(_named(".o", _digest_of_sources(), words), words)
 
 
+# What ctypes makes of a library or a type lies in cycles: opened at each launch, a search of 54 launches left 80 KB
+# until the collector came by, and more than its plan when that was late.
+@cache
 def build(source, flavour="plain", text=None, **defines):
     """The kernels of a `.cu` file, or of another text in its place, as a `Library`."""
     text = source.read_text(encoding="utf-8") if text is None else text
@@ -117,6 +120,11 @@ def build(source, flavour="plain", text=None, **defines):
             compiled = _compiled(unit.with_suffix(".o"), [*words, "-c", str(unit)])
             _compiled(target, [str(compiled), *map(str, _objects(flavour)), *link])  # libtsan is not among them
     return (Program if flavour == "address" else Library)(target, text)
+
+
+@cache
+def _array_of(kind, length):
+    return kind * length
 
 
 def _triple(size):
@@ -155,8 +163,8 @@ class Library:
         self._check(kernel, arguments)
         order = Launch(_triple(grid), _triple(block), shared, seed, yield_share)
         held = [_value(argument) for argument in arguments]
-        pointers = (ctypes.c_void_p * len(held))(*(value.ctypes.data for value in held))
-        sizes = (ctypes.c_uint64 * len(held))(*(_bytes(argument) for argument in arguments))
+        pointers = _array_of(ctypes.c_void_p, len(held))(*(value.ctypes.data for value in held))
+        sizes = _array_of(ctypes.c_uint64, len(held))(*(_bytes(argument) for argument in arguments))
         found = self._run(kernel.encode(), order, pointers, sizes, len(held), arguments, held)
         if found:
             raise Fault(_with_lines(found, self.path))
