@@ -282,14 +282,23 @@ def test_adversarial_rows_by_the_law(name, metric):
 @pytest.mark.parametrize("precision", ["int8", "int16"])
 def test_queries_that_no_bound_decides_are_widened_alone(precision):
     x, y = random(6, 400, 24)
-    y = np.concatenate([y, np.repeat(x[:1], 3000, axis=0)])
+    y = np.concatenate([y, np.repeat(x[:1], 9000, axis=0)])  # more than the room of few queries
     control = {"precision": precision, "n_threads": 1, "backend": "numba"}  # a thread alone finds the others first
     distances, indices, stats = cmf.topk(x, y, 3, return_stats=True, **control)
     judge.same_bits((distances, indices), topk_law.topk(x, y, 3), np.float32)
     assert stats.widened[0]
-    assert stats.candidates[0] >= 3400
+    assert stats.candidates[0] >= 9400
     assert not stats.widened[1:].any()
     assert stats.candidates[1:].max() < 40
+
+
+def test_few_queries_have_room_for_more_candidates():
+    x, y = random(6, 400, 24)
+    y = np.concatenate([y, np.repeat(x[:1], 3000, axis=0)])
+    control = {"precision": "int8", "n_threads": 1, "backend": "numba", "return_stats": True}
+    roomy, tight = cmf.topk(x, y, 3, **control), cmf.topk(x, y, 3, **control, max_bytes=5 << 18)
+    assert (roomy[2].widened.any(), tight[2].widened[0]) == (False, True)
+    judge.same_bits(roomy[:2], tight[:2], np.float32)
 
 
 def test_columns_that_no_bound_decides_get_every_query():

@@ -79,6 +79,13 @@ def test_only_long_searches_are_looked_at():
     assert not cost.worth_a_look(2000, 100_000, 32_768, 10, 0, 64 << 20)
 
 
+def test_rows_that_a_store_must_bring_are_looked_at_less(monkeypatch):
+    monkeypatch.setattr(cost, "_rates", lambda: cost.RATES["avx2"])
+    left = {"int6": 0.05, "int7": 0.001, "int8": 1e-4}
+    kinds = [cost.precision(488_000, 768, 10, 0, left, stored) for stored in (False, True)]
+    assert kinds == ["int7", "int16"]
+
+
 def test_what_does_not_fit_takes_other_codes(monkeypatch):
     x, y = clustered(64, 3000, 128)
     monkeypatch.setattr(cost, "precision", lambda *_: "int6")

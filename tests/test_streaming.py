@@ -233,6 +233,18 @@ def test_results_take_the_place_of_no_rows(given, output, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_part_is_told_what_those_before_it_found(tmp_path, monkeypatch):
+    told, select = [], _search.select
+    monkeypatch.setattr(
+        _search, "select", lambda *a, limit, **more: (told.append(limit), select(*a, limit=limit, **more))[1]
+    )
+    same(streaming.topk(QUERIES[:8], path_of(tmp_path, GALLERY), K), cmf.topk(QUERIES[:8], GALLERY, K))
+    law = np.sort(((QUERIES[:8, None].astype(np.float64) - GALLERY[:150]) ** 2).sum(axis=2))[:, K - 1]
+    assert np.isinf(told[0]).all()
+    np.testing.assert_allclose(told[1], law, rtol=1e-12)
+    assert (told[2] <= told[1]).all()
+
+
 # ----------------------------------------------------------------------------------------------------------- resuming
 
 
@@ -242,7 +254,7 @@ class Stop(Exception):
 
 def stopped(path, gallery, calls, monkeypatch, **keywords):
     """A search that ends at its `calls`-th part as if it were killed."""
-    search, left = _search.topk, [calls]
+    search, left = _search.select, [calls]
 
     def counted(*arguments, **more):
         left[0] -= 1
@@ -251,7 +263,7 @@ def stopped(path, gallery, calls, monkeypatch, **keywords):
         return search(*arguments, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_search, "topk", counted)
+        patch.setattr(_search, "select", counted)
         patch.setattr(_run, "KEPT_SECONDS", -1.0)
         with pytest.raises(Stop):
             streaming.topk(QUERIES, gallery, K, output=path, **keywords)
@@ -259,9 +271,9 @@ def stopped(path, gallery, calls, monkeypatch, **keywords):
 
 def resumed(path, gallery, monkeypatch, **keywords):
     """(results, parts searched, queries taken over)"""
-    search, calls = _search.topk, []
+    search, calls = _search.select, []
     with monkeypatch.context() as patch:
-        patch.setattr(_search, "topk", lambda *arguments, **more: (calls.append(1), search(*arguments, **more))[1])
+        patch.setattr(_search, "select", lambda *arguments, **more: (calls.append(1), search(*arguments, **more))[1])
         told = streaming.topk(QUERIES, gallery, K, output=path, resume=True, **keywords)
     assert sorted(file.name for file in path.parent.iterdir() if "o." in file.name) == [
         "o.distances.npy",
@@ -372,8 +384,8 @@ import sys, time, crossmodal_fast as cmf
 from crossmodal_fast.streaming import _run, _search, topk
 _run.KEPT_SECONDS, _run.STRETCH_BYTES = -1, 150 * 32
 _run.SHARES |= {"queries": 8 * 32 / 2**30}
-search = _search.topk
-_search.topk = lambda *arguments, **more: (print("part", flush=True), time.sleep(0.03), search(*arguments, **more))[2]
+search = _search.select
+_search.select = lambda *arguments, **more: (print("part", flush=True), time.sleep(0.03), search(*arguments, **more))[2]
 topk(sys.argv[1], sys.argv[2], 7, output=sys.argv[3], resume=True, backend="numpy")
 """
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 CHUNK_BYTES, SHARE = 1 << 23, 64  # read at once, and no more than that part of max_bytes
-COMING, BEHIND = 6, 6  # chunks that are held: a block of the engine ahead, and one whose candidates are looked at again
+COMING, BEHIND = 8, 2  # chunks that are held: a block of the engine ahead, and where its threads are
 
 
 def ahead(parts: Iterator[Any]) -> Iterator[Any]:
@@ -35,6 +35,7 @@ class Ahead:
     """
 
     any_order = True  # of positions, some of them twice
+    many_readers = True  # at once
 
     def __init__(self, source: Any, start: int, stop: int, max_bytes: int) -> None:
         self._source, self._start = source, start

@@ -5,7 +5,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -164,13 +164,11 @@ class Run:
                 parts = self.y.stretches(self.stretch_rows, first, self.settled.max_bytes)
             else:
                 parts = ahead(self.y.parts(self.part_rows, first))
-            keywords = {
-                **{name: value for name, value in asdict(self.settled).items() if name != "progress"},
-                "max_bytes": self.engine_bytes, "metric_kwargs": self.metric_kwargs,
-                "progress": self._within(number, at, tick),
-            }  # fmt: skip
-            counted = self._counted(parts, at)
-            best, seen = searched(block, rows, counted, best, self.order, self.restrictions, keywords, told)
+            settled = replace(
+                self.settled, max_bytes=self.engine_bytes, progress=self._within(number, at, tick) or False
+            )
+            given = self.order, self.restrictions, self.metric_kwargs, settled, told
+            best, seen = searched(block, rows, self._counted(parts, at), best, *given)
         if seen and seen < self.k:
             raise ValueError(f"k must be in 1..{seen} (the rows of gallery), got {self.k}")
         return best

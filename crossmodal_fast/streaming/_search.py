@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._operations import topk
+from .. import _validate
+from .._config import Config
+from .._search import Pairs, select
 
 Array = NDArray[Any]
 
@@ -20,19 +22,19 @@ class Restrictions:
     mask: Any
     bias: tuple[Array, Array] | None
 
-    def of(self, rows: slice, columns: slice) -> dict[str, Any]:
-        """What they say about some pairs, as arguments of `topk`."""
-        found: dict[str, Any] = {}
+    def of(self, rows: slice, columns: slice) -> Pairs:
+        """What they say about some pairs."""
+        exclude = mask = bias = None
         if self.exclude is not None:
             excluded = self.exclude[rows]
             inside = (excluded >= columns.start) & (excluded < columns.stop)
-            found["exclude"] = np.where(inside, excluded - columns.start, -1)
+            exclude = np.where(inside, excluded - columns.start, -1)
         if self.mask is not None:
             one = len(self.mask.shape) == 1
-            found["mask"] = self.mask[columns] if one else np.asarray(self.mask[rows, columns])
+            mask = self.mask[columns] if one else np.asarray(self.mask[rows, columns])
         if self.bias is not None:
-            found["bias"] = self.bias[0][rows], self.bias[1][columns]
-        return found
+            bias = self.bias[0][rows], self.bias[1][columns]
+        return Pairs(False, exclude, mask, bias)
 
 
 class Best(NamedTuple):
@@ -40,6 +42,11 @@ class Best(NamedTuple):
 
     values: Array
     indices: Array
+
+    def limit(self) -> Array:
+        """(m,) the value that a row from behind must be below; +inf where there are fewer than k."""
+        last = self.values[:, -1]
+        return np.where((self.indices[:, -1] < 0) | np.isnan(last), np.inf, last)
 
     def with_others(self, values: Array, indices: Array) -> "Best":
         k = self.values.shape[1]
@@ -82,16 +89,19 @@ def searched(
     best: Best,
     order: Order,
     restrictions: Restrictions,
-    keywords: dict[str, Any],
+    metric_kwargs: dict[str, Any],
+    settled: Config,
     told: Callable[[Best, int], None],
 ) -> tuple[Best, int]:
     """(the best of the queries with all parts as well, rows of the gallery); `told` hears of both after each part."""
     k, seen = best.values.shape[1], 0
     for start, part in parts:
         seen = start + len(part)
+        sides = ("queries", queries), ("gallery", _validate.gallery("gallery", part))
         pairs = restrictions.of(rows, slice(start, seen))
-        found = topk(queries, part, min(k, len(part)), order.kept_as, dtype=np.float64, **pairs, **keywords)
-        index = np.where(found.indices < 0, -1, found.indices + start)
-        best = best.with_others(order.values(found.distances), index)
+        ((distances, indices),), _ = select(
+            *sides, (min(k, len(part)), 0), order.kept_as, metric_kwargs, pairs, np.float64, settled, limit=best.limit()
+        )
+        best = best.with_others(order.values(distances), np.where(indices < 0, -1, indices + start))
         told(best, seen)
     return best, seen

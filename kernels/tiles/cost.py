@@ -1,6 +1,7 @@
 """Which codes a search takes: what the scan costs in each, and the candidates that each leaves.
 
 seconds of a query and a thread = n d / (PEAK rate) + n / tile slow TILE + near OFFER + candidates (VALUE + d SETTLE)
+                                  + candidates FETCH where a store has the rows
 
 near: rows that reach the threshold while it rises, RISING for each that is left in the end; slow: share of the tiles
 that hold one; candidates: what is left, and the k best; where thresholds are raised, RAISE and k more each time.
@@ -18,6 +19,7 @@ PEAKS = {"avx512vnni": 7.9e10, "avx512": 7.9e10}  # where it is another: a Xeon 
 # 2,000 x 100,000 x 768 normal rows, 1.04 at 256, 1.23 at 10,000 x 100,000 x 64; beside int6: 0.91 for 2,000 x 108,000
 # sentences
 VALUE, SETTLE = 3e-7, 1e-10  # seconds of a candidate, and of each of its features
+FETCH = 1e-5  # of a row out of a file: 1.5 GB streamed for 256 queries took 2.5 s in int7, 2.0 in int8 and in int16
 RAISE, RAISES = 2.5e-5, 4  # seconds of a query whose threshold is raised, also waiting for others; how often it is
 TILE, OFFER, RISING = 1.5e-7, 1.5e-8, 4  # sentences in int6: 236 were left, 864 offered, in a third of the tiles
 RATES = {  # of the register tiles, in units of float32, measured (int6 on AVX2: 2.63 from L1, less in a search);
@@ -50,7 +52,7 @@ def worth_a_look(m, n, d, k, k_columns, max_bytes):
     return long and 0 < k < n and not k_columns and "int6" in _rates()
 
 
-def precision(n, d, k, k_columns, shares=None):
+def precision(n, d, k, k_columns, shares=None, stored=False):
     """The codes with the least time for queries in n rows of d features; `shares` of them left, by kind (probe.py)."""
     rates, shares, machine = _rates(), shares or {}, simd.runnable()[0]
     if k_columns:  # columns have no room for the candidates of bytes
@@ -65,7 +67,8 @@ def precision(n, d, k, k_columns, shares=None):
         slow = 1 - (1 - min(1.0, RISING * left / n)) ** pairs
         work = n * d / (PEAKS.get(machine.name, PEAK) * rates[kind]) + n / pairs * slow * TILE
         raised = RAISES if kind in RAISED and raises(n, k) else 0
-        return work + RISING * left * OFFER + raised * RAISE + (k + left + raised * k) * (VALUE + d * SETTLE)
+        value = VALUE + d * SETTLE + FETCH * stored
+        return work + RISING * left * OFFER + raised * RAISE + (k + left + raised * k) * value
 
     return min(rates, key=seconds)
 

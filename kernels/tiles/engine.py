@@ -17,6 +17,7 @@ A keeper says what the epilogue of its operation needs:
                                                 the row to go on with
 """
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
@@ -57,7 +58,9 @@ class Search:
     prepared: object = None
     tick: object = None
     measure: sides.Measure | None = None  # None where every pair needs its canonical value
-    reading: threading.Lock = field(default_factory=threading.Lock)  # other stores need not bear two readers
+    reading: contextlib.AbstractContextManager = field(
+        default_factory=threading.Lock
+    )  # stores need not bear two readers
     noting: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -69,6 +72,9 @@ class Search:
         self.real = sides.REAL[self.precision]
         self.piece = packed.PIECE_BYTES
         self.width, self.height = self.machine.columns(self.kind), self.machine.rows
+        stores = self.x.store, self.y.store, self.filters.mask
+        if all(isinstance(one, np.ndarray | None) or getattr(one, "many_readers", False) for one in stores):
+            self.reading = contextlib.nullcontext()
 
     # ----------------------------------------------------------------------------------------------------------- sides
 
@@ -123,7 +129,7 @@ class Search:
         while first < m:
             last = keeper.until(first, query_rows)
             x = self.queries(first, last, keeper.owns_columns)
-            ranges, step = self._shares(x.side.codes.shape[0], keeper)
+            ranges, step = self.shares(x.side.codes.shape[0], keeper)
             keeper.begin(x, ranges)
             odd = [NOBODY]
             start = first // self.width * self.width if keeper.mirrored else 0
@@ -150,7 +156,7 @@ class Search:
         scratch, whole = pool.threads() * (3 + masked), -(-n // width) * width * per_row
 
         def held(queries):
-            ranges, _ = self._shares(queries // height, keeper)
+            ranges, _ = self.shares(queries // height, keeper)
             return queries * (code + ROW_BYTES + ranges * keeper.per_query())
 
         least_piece = max(LEAST_PIECE, 128 * d)
@@ -182,7 +188,7 @@ class Search:
             self.piece = piece
         return True
 
-    def _shares(self, count, keeper):
+    def shares(self, count, keeper):
         """(gallery ranges, query panels a job): enough jobs for all threads; columns belong to one job each."""
         threads = pool.threads()
         if keeper.owns_columns:
@@ -323,7 +329,8 @@ def search(x, y, metric, filters, precision, max_bytes, prepared, tick, k=0, k_c
         measure = sides.measure(metric, y, x)
         if precision == "auto" and cost.worth_a_look(len(x), n, d, k, k_columns, max_bytes):
             shares = probe.shares(x, y, measure, k, cost.RAISED if cost.raises(n, k) else ())
-    stats.precision = cost.precision(n, d, k, k_columns, shares) if precision == "auto" else precision
+    stored = not isinstance(y.store, np.ndarray)
+    stats.precision = cost.precision(n, d, k, k_columns, shares, stored) if precision == "auto" else precision
     if prepared is not None:
         prepared = prepared.of(stats.precision, lambda rows: packed.pack(rows, metric, stats.precision))
         measure = prepared.measured(x)
