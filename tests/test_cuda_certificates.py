@@ -17,16 +17,18 @@ from crossmodal_fast.kernels.tiles.cuda import driver as drivers
 from crossmodal_fast.kernels.topk import reference as law
 from crossmodal_fast.kernels.within import reference as within_law
 from tensor_cores import TensorCores
+from test_near_ties import shell
 
 pytestmark = [pytest.mark.skipif(simt.obstacle() is not None, reason=str(simt.obstacle())), pytest.mark.heavy]
 SHARED = '#include "bounds.cuh"'
 
 
-def planted(file, old, new):
-    """Kernels with a text in the place of another, in their own file or in the one that they share."""
+def planted(file, *changes):
+    """Kernels with texts in the place of others, in their own file or in the one that they share."""
     text = (simt.CUDA / file).read_text(encoding="utf-8")
-    assert text.count(old) == 1, f"{file} must hold {old!r} once"
-    text = text.replace(old, new)
+    for old, new in changes:
+        assert text.count(old) == 1, f"{file} must hold {old!r} once"
+        text = text.replace(old, new)
     if file.endswith(".cu"):
         return {file.removesuffix(".cu"): text}
     whole = {source.stem: source.read_text(encoding="utf-8") for source in simt.CUDA.glob("*.cu")}
@@ -64,18 +66,101 @@ def differing(x, y, metric, bias=None):
 
 def one_code_each(d=64):
     """A query whose codes leave out half of their last place, all above them, and rows that are codes along it."""
+    left = 3.984375
     x = np.where(np.arange(d) % 2, 9000.0, -9000.0)
-    x[0] += -8 * np.rint(3.984375 * d / 8) - 8  # what they leave out adds up to a little more than the codes lack
-    x += 3.984375
-    x[1] += -np.floor(x.sum()) + (0 if x.sum() % 1 else 0.0)
-    return x.astype(np.float32)[None], np.stack([-np.ones(d), np.ones(d)]).astype(np.float32)
+    x[0] -= 8 * np.floor(left * d / 8)  # what they leave out adds up to a little more than the codes lack
+    x += left
+    return x.astype(np.float32)[None], np.stack([-np.ones(d), np.ones(d)]).astype(np.float32), "dot"
 
 
-if __name__ == "__main__":
-    x, y = one_code_each()
-    print(x.sum(), (x @ y.T))
-    rest = "to_float_up(__dsqrt_rn(rest_squares) * units)"
+def other_way_round():
+    x, y, metric = one_code_each()
+    return y[1:], np.concatenate([x, -x]), metric
+
+
+def cut_off(d=1024):
+    """Rows that are codes, whose products are cut off behind the first; the last features take away the first, and the
+    sum of what was cut off but for a little."""
+    x, y = np.full(d, 4.0), np.full(d, 4 - 2.0**-9)
+    x[0] = y[0] = y[-1] = 8192
+    x[-1] = -8192
+    lost = (d - 34) * x[1] * y[1]
+    x[-33:-1], y[-33:-1] = -64, np.floor(lost / 32 / 64 * 8) / 8
+    return x.astype(np.float32)[None], np.stack([-y, y]).astype(np.float32), "dot"
+
+
+def half_way():
+    """Codes again. The score of the first row is rounded down by half of its last place, that of the second is not; the
+    biases leave the first the better by a little."""
+    x = np.zeros((1, 8))
+    x[0, :2] = 8192, 128
+    y = np.zeros((2, 8))
+    y[0, :2], y[1, :2] = (8192, 256), (8192, 0)
+    return x.astype(np.float32), y.astype(np.float32), "dot", (np.zeros(1), np.array([0.0, 2.0**15 - 1]))
+
+
+def afar(seed=6, d=4):
+    """A query so far away that canonical values are equal where keys are not: the first of equal ones is wanted."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((1, d))
+    x[0, 0] = 2.0**50
+    y = rng.standard_normal((300, d))
+    y[:, 0] = 1 + 2.0**-5 * rng.random(300)
+    return x, np.concatenate([y, -y]), "sqeuclidean"
+
+
+def around():
+    """Rows at nearly one distance around each of three queries."""
+    return *shell(3, 100, 24, 1e-3, np.float32), "sqeuclidean"
+
+
+ALL = {"topk", "topk_both", "within", "ranks"}
+REST = "to_float_up(__dsqrt_rn(rest_squares) * units)"
+CODE = "const double code = widen(code_norm[i]) * ROOM;"
+FAULTS = {  # what is too small -> the search, the operations that it spoils, the file, what becomes what
+    "half of what the codes of a query leave out": (
+        one_code_each, ALL, "prepare.cu", (REST, REST.replace("units", "units * 0.5")),
+    ),
+    "half of what the codes of the gallery leave out": (
+        other_way_round, ALL, "prepare.cu", (REST, REST.replace("units", "units * 0.5")),
+    ),
+    "half the length of a row of the gallery": (
+        one_code_each, ALL, "bound.cu", ("to_float_up(length * scale * ROOM)", "to_float_up(length * scale * 0.5)"),
+    ),
+    "half the length of the codes of a query": (other_way_round, ALL, "bound.cu", (CODE, CODE.replace("ROOM", "0.5"))),
+    "nothing for the sums of tensor cores": (
+        cut_off, ALL, "bound.cu", ("loss * widen(code_norm[i])", "0 * widen(code_norm[i])"),
+    ),
+    "nothing for the rounding of a score": (
+        half_way, {"topk", "within"}, "bounds.cuh",
+        ("? 0x1.004p-11f : 0", "? 0x1p-30f : 0"), ("? 0x1.01p-10f : 0", "? 0x1p-30f : 0"),
+    ),
+    "a lower bound one margin below the upper": (
+        one_code_each, {"topk", "topk_both", "ranks"}, "bounds.cuh", ("2.000001f * margin", "1.000001f * margin"),
+    ),
+    "nothing for what float64 loses of a query": (
+        afar, {"topk"}, "bound.cu", ("apart *= 4 * (d + 16) * 0x1p-53;", "apart *= 0;"),
+    ),
+    "a goal without its interval": (
+        afar, {"ranks"}, "goal.cu", ("widen(slack[i]) + ROUNDINGS * parts;", "0 * parts;"),
+    ),
+    "the unit of a score off by a hundredth": (
+        around, {"topk"}, "bound.cu", ("to_float_up(scale * score_unit)", "to_float_up(scale * score_unit * 1.01)"),
+    ),
+    "half the offset of a row of the gallery": (
+        around, {"topk"}, "bound.cu", ("2 * CODE_BITS - 1) : 0", "2 * CODE_BITS - 2) : 0"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", sorted({fault[0] for fault in FAULTS.values()}, key=str), ids=lambda it: it.__name__)
+def test_without_a_fault_the_answers_are_the_law(attack):
     with device({}):
-        print(differing(x, y, "dot"), differing(y[1:], np.concatenate([x, -x]), "dot"))
-    with device(planted("prepare.cu", rest, rest.replace("rest_squares)", "rest_squares) * 0.5"))):
-        print(differing(x, y, "dot"), differing(y[1:], np.concatenate([x, -x]), "dot"))
+        assert differing(*attack()) == set()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bound_that_is_too_small_is_caught(fault):
+    attack, spoiled, *texts = FAULTS[fault]
+    with device(planted(*texts)):
+        assert differing(*attack()) >= spoiled
