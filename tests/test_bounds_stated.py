@@ -99,7 +99,7 @@ def blas_adds_in_order(d):
 
 
 def test_two_fifths_of_the_promise_of_distances_are_used_on_numpy():
-    """Half of what the expansion may lose: of S^2 in its bound, a half is for squares of rows, which are added in lanes.
+    """Half of what the expansion may lose: of S^2 in its bound, half is for squares of rows, which are added in lanes.
 
     A pair as near as is left to the expansion: 0.8 of the promise is its share, the rest is for roundings afterwards.
     """

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 import fuzz
+import fuzz_matrices
+import fuzz_searches
 import simt
+from cases import METRICS
+from fuzz_matrices import Matrices
+from fuzz_rows import DTYPES, FAMILIES
+from fuzz_searches import Search
 
 CASES = 600
 PIECES, PIECE = 50, 2000  # 10^5 cases of all kernels
@@ -30,32 +36,33 @@ def test_a_number_is_a_case():
 
 
 def test_cases_are_of_every_kind():
-    found = [fuzz.case(number) for number in range(600)]
-    assert {case.operation for case in found} == set(fuzz.OPERATIONS)
-    assert {case.metric for case in found} == set(fuzz.METRICS)
-    assert {case.family for case in found} == {family.__name__ for family in fuzz.FAMILIES}
-    assert {case.x.dtype for case in found} == {np.dtype(dtype) for dtype in fuzz.DTYPES}
+    drawn = [fuzz.case(number) for number in range(600)]
+    found = [case for case in drawn if isinstance(case, Search)]
+    assert {case.operation for case in found} == set(fuzz_searches.OPERATIONS)
+    assert {case.metric for case in found} == set(METRICS)
+    assert {case.family for case in found} == {family.__name__ for family in FAMILIES}
+    assert {case.x.dtype for case in found} == {np.dtype(dtype) for dtype in DTYPES}
     assert {case.how for case in found} == {"arrays", "stores", "gallery"}
-    assert {case.control["precision"] for case in found} == {
-        "auto",
-        "int6",
-        "int7",
-        "int8",
-        "int16",
-        "float32",
-        "float64",
-    }
+    assert {case.control["precision"] for case in found} == set(fuzz_searches.PRECISIONS)
     for name in ("mask", "exclude", "bias", "room"):
-        assert 100 < sum(getattr(case, name) is not None for case in found) < 500
+        assert 80 < sum(getattr(case, name) is not None for case in found) < 400
     assert any(np.isnan(case.x.astype(float)).any() for case in found)
     assert any(len(case.x) == 0 for case in found)
+    assert any(case.k == len(case.y) > 20 for case in found)
+    assert any(case.x.shape[1] > 1000 for case in found)
+    assert sum(not case.finite() and case.control["check_finite"] for case in found) > 5
+    matrices = [case for case in drawn if isinstance(case, Matrices)]
+    assert {case.operation for case in matrices} == set(fuzz_matrices.OPERATIONS)
+    assert {case.metric for case in matrices} == {*METRICS, "precomputed", ""}
+    for name in ("y", "which", "bias", "dtype", "room"):
+        assert 3 < sum(getattr(case, name) is None for case in matrices) < len(matrices) - 3
 
 
-@pytest.mark.parametrize("operation", fuzz.OPERATIONS)
+@pytest.mark.parametrize("operation", fuzz_searches.OPERATIONS + fuzz_matrices.OPERATIONS)
 def test_the_smallest_case_is_found(operation):
     """Of a fault that one row and one feature show, that row and that feature are left."""
     numbers = (number for number in range(1000) if fuzz.case(number).operation == operation)
-    found = next(case for case in map(fuzz.case, numbers) if case.x.shape[0] > 9 < case.x.shape[1] and len(case.y) > 9)
+    found = next(case for case in map(fuzz.case, numbers) if min(case.sizes()) > 9)
     found.x = np.zeros_like(found.x)
     found.x[4, 7] = 1
 
@@ -64,14 +71,36 @@ def test_the_smallest_case_is_found(operation):
 
     least, said = fuzz.shrunk(found, fails)
     assert said == "a one"
-    assert (least.x.shape, least.y.shape) == ((1, 1), (1, 1))
-    assert least.mask is least.exclude is least.bias is None
-    fuzz.judged(least)  # what is left is a search of its own
+    assert least.sizes() == (1, 1, 1)
+    assert least.bias is None
+    assert getattr(least, "mask", None) is getattr(least, "exclude", None) is None
+    fuzz.judged(least)  # what is left is a call of its own
+
+
+def test_a_case_is_a_program():
+    """What is printed gives the answer of the case, to the bit, or judges it."""
+    kinds = {"print(answer)": 0, ".judged()": 0}
+    for number in range(100):
+        found = fuzz.case(number, nearby=True).on("numpy")
+        text, namespace = found.code(), {}
+        (kind,) = (ending for ending in kinds if text.endswith(ending))
+        kinds[kind] += 1
+        if kind == ".judged()" and kinds[kind] > 6:
+            continue
+        exec(text, namespace)
+        if kind == "print(answer)":
+            one, other = (
+                part if isinstance(part, tuple) else (part,) for part in (namespace["answer"], found.answer())
+            )
+            for part, twin in zip(one, other, strict=True):
+                np.testing.assert_array_equal(part, twin)
+    assert kinds["print(answer)"] > 10
 
 
 def test_a_failure_is_told_with_its_number(monkeypatch):
-    monkeypatch.setattr(fuzz, "answer", lambda *_, **__: (_ for _ in ()).throw(ZeroDivisionError("planted")))
-    with pytest.raises(AssertionError, match=r"^case 5 \(nearby=False\) fails\n(.|\n)*ZeroDivisionError: planted"):
+    monkeypatch.setattr(Search, "answer", lambda *_, **__: (_ for _ in ()).throw(ZeroDivisionError("planted")))
+    words = r"^case 5 \(nearby=False\) fails\n(.|\n)*import crossmodal_fast as cmf\n(.|\n)*ZeroDivisionError: planted"
+    with pytest.raises(AssertionError, match=words):
         fuzz.check(5, 6)
 
 
@@ -88,7 +117,7 @@ def test_the_emulator(monkeypatch):
 
 def test_it_runs_for_some_seconds_or_to_a_number(capsys, monkeypatch):
     seen = []
-    monkeypatch.setattr(fuzz, "judged", lambda found: seen.append((found.backend, found.control["precision"])))
+    monkeypatch.setattr(fuzz, "judged", lambda found: seen.append((found.backend, found.control.get("precision"))))
     assert fuzz.main(["--first", "40", "--last", "60", "--backends", "numba,numpy"]) == 0
     assert capsys.readouterr().out == "20 cases from 40 on numba, numpy: 0 failed\n"
     assert [backend for backend, _ in seen] == ["numba", "numpy"] * 20
