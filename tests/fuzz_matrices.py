@@ -7,7 +7,7 @@ import numpy as np
 
 import crossmodal_fast as cmf
 import judge
-from cases import METRICS, NON_NEGATIVE, output_dtype
+from cases import GEMM_FAMILY, METRICS, NON_NEGATIVE, output_dtype
 from emulated import emulated
 from fuzz_rows import FAMILIES, dtypes, not_finite, program, shape, two_sides
 from least import least_max_bytes
@@ -69,6 +69,8 @@ class Matrices:
         with ExitStack() as stack:
             if self.backend == "cuda":
                 stack.enter_context(emulated(seed=len(self.x)))
+            if self.backend == "cuda" and self.metric not in (*GEMM_FAMILY, "precomputed", ""):
+                return  # direct.py has the searches by these, not all of their matrices
             max_bytes = None
             if self.room is not None and len(self.x):
                 max_bytes = int(self.room * least_max_bytes(lambda max_bytes: self.answer(max_bytes=max_bytes)))

@@ -133,7 +133,7 @@ def _transfer_allowance(dtype, e, m, bias):
     shift = 0.0 if bias is None else np.abs(np.asarray(bias).astype(np.float64))
     for u in (UNIT_ROUNDOFF[dtype], UNIT_ROUNDOFF[np.dtype(np.float64)]):  # the law rounds too
         terms = (np.shape(e)[-1] + 2) * u
-        allowance = allowance + terms / (1 - terms) * size + u * shift
+        allowance = allowance + terms / (1 - terms) * size + 2 * u * shift  # rounded to the dtype, then added
     underflow = np.shape(e)[-1] * float(np.finfo(dtype).smallest_subnormal)  # of each product
     return allowance + underflow
 
