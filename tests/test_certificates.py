@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import crossmodal_fast as cmf
+import test_near
 from crossmodal_fast.kernels.ranks import reference as ranks_law
-from crossmodal_fast.kernels.tiles import sides
+from crossmodal_fast.kernels.tiles import nearness, sides
 from crossmodal_fast.kernels.topk import reference as law
 from crossmodal_fast.kernels.within import reference as within_law
 from test_bounds_numba import far_from_the_origin, rounded_against_it
@@ -158,3 +159,10 @@ def test_a_bound_that_is_too_small_is_caught(fault):
     assert differing(*attack()) == set()
     with plant():
         assert differing(*attack()) >= spoiled
+
+
+@pytest.mark.parametrize("name", ["minkowski-3", "jensenshannon"])
+def test_near_values_without_their_error_are_caught(name):
+    x, y = test_near.permuted(4, 300, 10)
+    with mock.patch.object(nearness, "error", return_value=(0.0, 0.0)), pytest.raises(AssertionError):
+        test_near.as_numpy_says(x, y, 150, name)
