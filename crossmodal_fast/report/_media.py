@@ -102,6 +102,7 @@ def _picture_of_file(path: Path) -> tuple[bytes, str]:
 
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Pillow's, of fields that a picture can do without
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 image.thumbnail((2 * SIDE, 2 * SIDE))  # first, as JPEG then decodes no more than is needed

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from .. import _validate
 from .._gallery_file import GalleryFile, GalleryRows
 from ..files import READERS, FileError, MissingFileError
-from ..files._checks import path_of, rows_of_numbers
+from ..files._checks import foreign, path_of, rows_of_numbers
 from ..files._handle import Handle, plain
 from ..files._sections import begun_by_us
 from ._reading import Ahead
-from ._stores import STORES
+from ._stores import DAMAGE, STORES
 
 Array = NDArray[Any]
 SAMPLE = 256  # rows that stand for those of a large store when a search is resumed
@@ -105,13 +105,24 @@ class Source:
 
     def read(self, start: int, stop: int) -> Array:
         """Rows in memory: where they are if they are there already, else a copy that is the caller's."""
-        return np.asarray(self.rows[start:stop])
+        return self._part(slice(start, stop))
+
+    def _part(self, part: Any) -> Array:
+        """Rows as the file has them; damage that h5py, pyarrow or zarr meets there is told in our words."""
+        try:
+            return np.asarray(self.rows[part])
+        except FileError:
+            raise
+        except DAMAGE as error:
+            if self.path is None:  # a store of the caller's
+                raise
+            raise foreign(self.path, error) from error
 
     def take(self, at: Array) -> Array:
         if isinstance(self.rows, GalleryRows):
             distinct, inverse = np.unique(at, return_inverse=True)
-            return np.asarray(self.rows[distinct])[inverse]
-        return np.asarray(self.rows[at])
+            return self._part(distinct)[inverse]
+        return self._part(at)
 
     def known_by(self) -> dict[str, Any]:
         """What changes if the rows do: size and time of a file; the bits of all rows in memory, or of a sample."""

@@ -13,6 +13,7 @@ from ..files._checks import choose, foreign
 from ..files._parquet import columns_of, values_of
 
 Array = NDArray[Any]
+DAMAGE = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)  # what libraries make of it
 
 
 def needed(library: str, path: Path) -> Any:
@@ -29,7 +30,7 @@ def hdf5(path: Path, key: str | None) -> Any:
         file = library.File(path, "r")
         found: dict[str, Any] = {}
         file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, library.Dataset) else None)
-    except (OSError, RuntimeError) as error:
+    except DAMAGE as error:
         raise foreign(path, error) from error
     if key is None:
         found = {name: item for name, item in found.items() if item.ndim == 2}
@@ -41,7 +42,7 @@ def zarr(path: Path, key: str | None) -> Any:
     library = needed("zarr", path)
     try:
         node = library.open(path, mode="r")
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGE as error:
         raise foreign(path, error) from error
     if not isinstance(node, library.Group):
         return node
@@ -59,7 +60,7 @@ class ParquetRows:
             self._names = columns_of(path, self._file, key)
         except FileError:
             raise
-        except (OSError, ValueError) as error:  # pyarrow's own are these
+        except DAMAGE as error:
             raise foreign(path, error) from error
         if not self._file.metadata.num_rows or not self._names:
             raise FileError(f"'{path}' must have at least one row and one column, got none")
@@ -83,7 +84,10 @@ class ParquetRows:
     def _group(self, number: int) -> Array:
         if self._held[0] != number:
             self._held = (-1, np.empty((0, 0)))  # not two at a time
-            table = self._file.read_row_group(number, columns=self._names)
+            try:
+                table = self._file.read_row_group(number, columns=self._names)
+            except DAMAGE as error:
+                raise foreign(self._path, error) from error
             place = f"of row group {number} of '{self._path}'"
             values = [values_of(f"column {name!r} {place}", table.column(name)) for name in self._names]
             self._held = number, np.concatenate(values, axis=1) if len(values) > 1 else values[0]

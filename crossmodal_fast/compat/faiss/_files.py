@@ -51,7 +51,7 @@ def read_index(fname: str | os.PathLike[str], io_flags: int = 0) -> Any:
             at += 4
         (count,) = struct.unpack_from("<Q", content, at)
         values = np.frombuffer(content, "<f4", count, at + 8).reshape(rows, d)
-    except (struct.error, ValueError) as problem:
+    except (struct.error, ValueError, OverflowError) as problem:
         raise FileError(f"'{os.fspath(fname)}' must be a whole flat index, got {len(content)} bytes") from problem
     kinds = {METRIC_L2: IndexFlatL2, METRIC_INNER_PRODUCT: IndexFlatIP}
     index = kinds[metric](d) if metric in kinds else IndexFlat(d, metric)
