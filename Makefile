@@ -39,7 +39,7 @@ format: $(VENV)/installed-test  ## let ruff mend what it can
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-fuzz: $(VENV)/installed-test  ## random searches on all backends against the law, SECONDS=300 of them
+fuzz: $(VENV)/installed-test  ## random calls on all backends against the law, SECONDS=300 of them
 	$(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),300)
 
 audit: $(VENV)/installed-test  ## what is installed against known advisories; needs a network

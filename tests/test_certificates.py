@@ -153,7 +153,12 @@ FAULTS = {  # what is too small -> how it is made so, the search, the operations
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+SELDOM = [fault for fault in FAULTS if "int6" in fault or "int7" in fault]
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=pytest.mark.heavy) if fault in SELDOM else fault for fault in FAULTS]
+)
 def test_a_bound_that_is_too_small_is_caught(fault):
     plant, attack, spoiled = FAULTS[fault]
     assert differing(*attack()) == set()

@@ -17,7 +17,7 @@ from crossmodal_fast.report._media import Media, wav
 from crossmodal_fast.streaming._journal import Journal
 from samples import ROWS
 
-CHANGES, MORE = 12, 3000
+CHANGES, MORE = 6, 3000
 MOST_BYTES = 64 << 20  # that reading a spoiled file of a few KB may hold: sizes in it are checked before they count
 NEVER_REFUSED = "sound", "journal_settings", "journal_block.0"  # goes into the page as it is; is done anew
 KINDS = {}

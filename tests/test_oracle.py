@@ -138,7 +138,8 @@ def exactly(kind, d, metric):
 
 
 EQUAL_BITS = ("euclidean", "sqeuclidean", "dot", "cityblock", "chebyshev", "hamming", "jaccard")  # for equal values
-CASES = [(kind, d) for kind in ("ties", "any", "sizes") for d in (3, 17)]
+SOME = (("ties", 3), ("any", 17))
+REST = (("ties", 17), ("any", 3), ("sizes", 3), ("sizes", 17))
 
 
 ON_NUMBA = ("euclidean", "dot")  # in float64, which others compile kernels for as well
@@ -149,8 +150,9 @@ ON_NUMBA = ("euclidean", "dot")  # in float64, which others compile kernels for 
     [(metric, "numpy") for metric in METRICS]
     + [pytest.param(metric, "numba", marks=() if metric in ON_NUMBA else pytest.mark.heavy) for metric in METRICS],
 )
-def test_values_orders_and_ranks_are_those_of_exact_arithmetic(metric, backend):
-    for kind, d in CASES:
+@pytest.mark.parametrize("cases", [SOME, pytest.param(REST, marks=pytest.mark.heavy)], ids=["some", "rest"])
+def test_values_orders_and_ranks_are_those_of_exact_arithmetic(cases, metric, backend):
+    for kind, d in cases:
         x, y, values, room = exactly(kind, d, metric)
         kwargs = {"metric": metric, "metric_kwargs": metric_kwargs(metric), "backend": backend}
         n, sign = len(y), -1 if metric == "dot" else 1
