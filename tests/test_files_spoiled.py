@@ -302,3 +302,33 @@ def test_a_spoiled_file_is_read_or_refused(name, changes, tmp_path):
     named = str(tmp_path / "file")  # of a store, or of a file in it
     assert not [said for said in refused if named not in said or "\n" in said]
     assert len(refused) > changes // 20 or name in NEVER_REFUSED
+
+
+def overwritten(path, at, data):
+    content = bytearray(path.read_bytes())
+    content[at : at + len(data)] = data
+    path.write_bytes(content)
+
+
+def h5_chunk(path):
+    with pytest.importorskip("h5py").File(path, "r") as file:
+        overwritten(path, file["rows"].id.get_chunk_info(0).byte_offset, b"damaged")
+
+
+DAMAGED = {  # a kind -> what is done to its file
+    "streamed_parquet": lambda path: overwritten(path, 4, b"\xff" * 30),
+    "streamed_h5": h5_chunk,
+    "zarr_chunk": lambda path: path.write_bytes(b"damaged"),
+    "zarr_description": lambda path: path.write_text(path.read_text().replace('"separator"', '"separatoB"')),
+    "faiss_index": lambda path: overwritten(path, 37, (2**64 - 1).to_bytes(8, "little")),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damage_that_a_library_meets_is_told_in_our_words(name, tmp_path):
+    """The library's own error came out: OSError, RuntimeError, TypeError or OverflowError, in several lines."""
+    pytest.importorskip("pyarrow")
+    path, read = KINDS[name](tmp_path / "file")
+    DAMAGED[name](path)
+    with pytest.raises(FileError, match=r"^'[^']*file[^']*' must be a whole [^\n]*$"):
+        read(path)

@@ -205,6 +205,16 @@ def test_transfer_judge_draws_the_line_at_the_bound(dtype, with_bias):
         judge.transfer_within_bound(value.T.astype(dtype), e, m, bias)
 
 
+def test_transfer_judge_knows_a_bias_that_is_rounded_before_it_is_added():
+    """As float32 both roundings may go one way; `make fuzz` met it."""
+    e, m, bias = (np.array(part) for part in ([[0.9087669849395752]], [[0.8505905866622925]], [-1445.7235775166125]))
+    answer = e.astype(np.float32) * m.astype(np.float32) + bias.astype(np.float32)
+    assert abs(answer - (e * m + bias)) > 1.05 * 2.0**-24 * abs(bias)
+    judge.transfer_within_bound(answer, e, m, bias)
+    with pytest.raises(AssertionError, match="entry"):
+        judge.transfer_within_bound(np.nextafter(answer, np.float32(-np.inf)), e, m, bias)
+
+
 def test_transfer_judge_misses_neither_a_dropped_bias_nor_a_dropped_feature():
     rng = np.random.default_rng(4)
     e, m, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((6, 33), (9, 33), (9,)))
