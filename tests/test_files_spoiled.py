@@ -245,6 +245,15 @@ def journal_of(path, file):
 
 
 @kind
+def kept_embeddings(path):
+    """Of an encoder, in its cache."""
+    encoder = cmf.encoders.Function(lambda texts: [[len(text), text.count("r")] for text in texts], "letters, 1")
+    folder = path.with_name("file-cache")
+    encoder.encode(WORDS, cache=folder)
+    return next(folder.iterdir()), lambda _: encoder.encode(WORDS, cache=folder)
+
+
+@kind
 def faiss_index(path):
     index = compat_faiss.IndexFlatL2(ROWS.shape[1])
     index.add(ROWS)
