@@ -49,8 +49,8 @@ audit: $(VENV)/installed-test  ## what is installed against known advisories; ne
 peers: $(VENV)/installed-test  ## the tests of SciPy and scikit-learn with ours in the place of their functions
 	$(BIN)/python tests/peers/run.py
 
-bench: $(VENV)/installed-bench  ## time the operations against their peers, half an hour (installs FAISS, torch and more)
-	$(BIN)/python -m pytest benchmarks/bench.py
+bench: $(VENV)/installed-bench  ## time the operations against their peers, ten minutes (installs FAISS, torch and more); MISSING=1 goes on
+	$(BIN)/python -m pytest benchmarks/bench.py $(if $(MISSING),--missing)
 	$(BIN)/python benchmarks/report.py
 
 wrong-answers: $(VENV)/installed-bench  ## known failures of FAISS, scikit-learn and torch, and ours beside them
@@ -65,7 +65,7 @@ gpu: $(VENV)/installed-test $(VENV)/installed-$(CUDA)  ## on a machine with an N
 	$(BIN)/python benchmarks/gpu_matrices.py
 
 bench-full: $(VENV)/installed-bench  ## the cross product of all sizes, many hours
-	$(BIN)/python -m pytest benchmarks/bench.py --full
+	$(BIN)/python -m pytest benchmarks/bench.py --full $(if $(MISSING),--missing)
 	$(BIN)/python benchmarks/report.py
 
 clean:  ## remove .venv and all that the other commands wrote

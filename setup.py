@@ -50,6 +50,7 @@ EXTRAS["test"] = [
 ]
 EXTRAS["bench"] = [
     *EXTRAS["test"], *EXTRAS["torch"], "faiss-cpu>=1.9", "numkong>=7.8", "usearch>=2.20", "POT>=0.9.5", "ranx>=0.3.20",
+    "lapx>=0.9", "pykeops>=2.3; sys_platform != 'win32'",
 ]  # fmt: skip
 
 setup(

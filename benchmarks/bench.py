@@ -1,44 +1,64 @@
-"""`pytest benchmarks/bench.py [--full]`: every contender on every case, answers first, then time in turns with ours.
+"""`pytest benchmarks/bench.py [--full] [--missing]`: every contender on every case, answers first, then time in turns.
 
 Each round times ours, then the contender, with a pause before either: threads of OpenBLAS and OpenMP spin for some
 milliseconds after their work and would be charged to whoever comes next. A contender's ratio is the median of its
 rounds' ratios, so that what slows a shared machine down for a while slows both. Ours against itself shows the noise.
+With --missing only those are timed that have no row of this commit on this machine yet.
 """
 
 import os
 import time
 from contextlib import nullcontext
-from functools import lru_cache, partial, update_wrapper
+from functools import cache, lru_cache, partial, update_wrapper
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 import machine
 import numpy as np
-import psutil
 import pytest
 import rows
 import start
 from answers import must_keep_promise, quality
+from columns import about, busy, compared, shares, timed
 from contenders import OUR_CALLS, PEERS
 from data import arguments
-from shapes import FIRST_CALLS, FULL, IMPORT, LARGE, OURS, RUNS, SHORT, TOOLKIT, WITH_STATS, NotTimed, has_bar
+from shapes import (
+    FIRST_CALLS,
+    FLOORS,
+    FULL,
+    IMPORT,
+    LARGE,
+    MIDDLE,
+    OURS,
+    RUNS,
+    SHORT,
+    TOOLKIT,
+    WITH_STATS,
+    NotTimed,
+    has_bar,
+)  # fmt: skip
 from threadpoolctl import threadpool_limits
 
 import crossmodal_fast as cmf
 
 PAUSE = 0.03  # seconds; OpenBLAS gives up spinning after 2**26 cycles, about 25 ms
-SECONDS, SECONDS_OF_A_BAR = 0.7, 5.0  # of rounds a contender, ours counted, pauses not
-LEAST_ROUNDS, LEAST_OF_A_BAR, MOST_ROUNDS = 3, 7, 15
-SLOW, SLOW_ROUNDS = 5.0, 2  # seconds of a round, and how many of them are enough for what takes that long
-PROCESSES = 5  # started for each of the first calls
+SECONDS, SECONDS_OF_A_BAR = 0.3, 2.0  # of rounds a contender, ours counted, pauses not
+LEAST_ROUNDS, LEAST_OF_A_BAR, MOST_ROUNDS = 3, 5, 9
+LONG, ROUNDS_OF_LONG = 1.0, 2  # seconds of a round without a bar, and how many are enough then
+FEWER = ((2.0, 3), (5.0, 2), (20.0, 1))  # seconds of a round, and how many of what takes that long are enough
+SLOW = 5.0  # seconds of a call of ours whose second one is not worth waiting for
+FAR = 4.0  # times our time, from where on the ratio need not be known well
+ONCE = 0.7  # seconds of a first call from where on imports and buffers are little of it
+PROCESSES = 3  # started for each of the first calls
 LARGE_BLOCK = 31 << 20  # bytes; once one that large is freed, glibc keeps smaller ones instead of returning them
 
-LINEAR = {"SciPy", "NumKong", "USearch"}  # as long for 1000 queries as 100 times for 10: the time can be foretold
+LINEAR = {"SciPy", "NumKong", "USearch", "KeOps"}  # 1000 queries take 100 times as long as 10: it can be foretold
 FORETOLD_BY = 16  # queries
-SLOWEST, SLOWEST_OF_ALL = 2.0, 60.0  # seconds a call, foretold
-HEAVY = 3e10  # operations from where on only one of two alike is timed
-ALIKE = {("torch cdist", None): "torch matmul", (OURS, "numpy"): f"{OURS} numba"}
-WIDTH = {"int8": 1, "int16": 2, "float16": 2, "float32": 4, "float64": 8}
+SLOWEST, SLOWEST_OF_ALL = 1.0, 60.0  # seconds a call, foretold
+HEAVY = 3e10  # operations from where on `make bench` has minutes for ours, its bars and one case of all contenders
+COMPLETE = {MIDDLE}
+HEAVY_ON_NUMPY = 3e9  # our own second path
+LONG_PEERS = {"streamed"}
 
 pytestmark = pytest.mark.filterwarnings("default")  # the peers' warnings are theirs
 
@@ -100,16 +120,18 @@ def contest(benchmark, entry, request):
     benchmark.group = case.name
     prepare = contestant(case, contender, backend)
     row = rows.described(case, contender, backend, prepare.__doc__)
+    leave_out(row, request)
     try:
-        spare(case, contender, backend, full)
+        if not full:
+            spare(case, contender, backend)
         given = arguments(case)
         with threadpool_limits(rows.THREADS):
             foretell(case, contender, prepare, given, SLOWEST_OF_ALL if full else SLOWEST)
             ours, our_seconds = our_call(case)
             call = prepare(*given)
-            seconds, columns = answered(case, contender, call)
+            seconds, columns = answered(case, contender, backend, call)
             row |= {"threads": rows.THREADS, "blas": rows.blas_loaded()} | columns
-            row |= turns(benchmark, case, contender, ours, call, our_seconds + seconds)
+            row |= turns(benchmark, case, ours, call, rounds(has_bar(case, contender), seconds, our_seconds))
         row |= shares(row, case, getattr(call, "bytes", None)) if "ms" in row else {}
     except (NotTimed, cmf.BackendUnavailable) as reason:
         row |= {"skipped": str(reason)}
@@ -118,6 +140,19 @@ def contest(benchmark, entry, request):
             raise
         row |= {"skipped": str(reason)}
     finish(benchmark, row)
+
+
+def leave_out(row, request):
+    """Skip what has been timed, if asked to."""
+    if request.config.getoption("--missing") and rows.contest(row) in timed_before():
+        pytest.skip("timed at this commit before")
+
+
+@cache
+def timed_before():
+    """The contests with a time of this commit."""
+    paths = rows.FOLDER.glob("*.jsonl")
+    return {rows.contest(row) for row in rows.read(paths) if "ms" in row and row["commit"] == rows.commit()}
 
 
 def finish(benchmark, row):
@@ -134,10 +169,16 @@ def contestant(case, contender, backend):
     return PEERS[case.operation][contender]
 
 
-def spare(case, contender, backend, full):
+def spare(case, contender, backend):
     """NotTimed for what `make bench` has no minutes for."""
-    if not full and (case.operations or 0) > HEAVY and (contender, backend) in ALIKE:
-        raise NotTimed(f"left to `make bench-full` at this size; {ALIKE[contender, backend]} stands for it")
+    if (contender, backend) == (OURS, "numpy"):
+        spared = case.products > HEAVY_ON_NUMPY
+    elif contender == OURS or contender in FLOORS or has_bar(case, contender):
+        spared = False
+    else:
+        spared = (case.products > HEAVY and case not in COMPLETE) or contender in LONG_PEERS
+    if spared:
+        raise NotTimed("left to `make bench-full` at this size")
 
 
 def foretell(case, contender, prepare, given, slowest):
@@ -169,35 +210,33 @@ def clocked(call):
     return time.perf_counter() - began, answer
 
 
-def answered(case, contender, call):
+def answered(case, contender, backend, call):
     """Seconds of one call, and the columns about the answer and its memory. Ours has to be right."""
     columns, stats = {}, None
     for _ in range(2):  # imports, compilations and the buffers of a BLAS are not of the call
         with machine.peak_memory(columns):
             seconds, answer = clocked(call)
-        if seconds > SECONDS:
+        if seconds > ONCE:
             break
     if contender == OURS:
         must_keep_promise(case, answer)
         if case.operation in WITH_STATS:
             stats = call(return_stats=True)[-1]
-    return seconds, columns | quality(case, answer) | about(stats)
+    return seconds, columns | quality(case, answer) | about(stats, backend, answer)
 
 
-def about(stats):
-    """What ours tells of a search."""
-    return {
-        "ran": stats and stats.backend,
-        "precision": stats and stats.precision,
-        "candidates": stats and float(stats.candidates.mean()),
-        "widened": stats and int(stats.widened.sum()),
-        "prepare_ms": stats and 1e3 * stats.prepare_seconds,
-        "scan_ms": stats and 1e3 * stats.scan_seconds,
-    }
+def rounds(bar, theirs, ours):
+    """How often a contender meets ours, from the seconds that a call of either takes."""
+    both = theirs + ours
+    least, lasting = (LEAST_OF_A_BAR, SECONDS_OF_A_BAR) if bar else (LEAST_ROUNDS, SECONDS)
+    wanted = max(least, min(MOST_ROUNDS, int(lasting / both)))
+    if not bar and both > (lasting if theirs > FAR * ours else LONG):
+        wanted = ROUNDS_OF_LONG
+    return min([wanted, *(enough for slow, enough in FEWER if both > slow)])
 
 
-def turns(benchmark, case, contender, ours, call, both):
-    """The columns about the time: round by round, ours and then theirs; `both` is what a round takes."""
+def turns(benchmark, case, ours, call, count):
+    """The columns about the time: round by round, ours and then theirs."""
     seconds = []
 
     def our_turn():
@@ -207,11 +246,8 @@ def turns(benchmark, case, contender, ours, call, both):
         seconds.append(time.perf_counter() - began)
         time.sleep(PAUSE)
 
-    bar = has_bar(case, contender)
-    least, lasting = (LEAST_OF_A_BAR, SECONDS_OF_A_BAR) if bar else (LEAST_ROUNDS, SECONDS)
-    least = SLOW_ROUNDS if both > SLOW else least
     began, own = busy(), time.process_time()
-    benchmark.pedantic(call, setup=our_turn, rounds=max(least, min(MOST_ROUNDS, int(lasting / both))))
+    benchmark.pedantic(call, setup=our_turn, rounds=count)
     ended, own = busy(), time.process_time() - own
     if not benchmark.enabled:
         return {}
@@ -222,82 +258,39 @@ def turns(benchmark, case, contender, ours, call, both):
     }
 
 
-def compared(theirs, ours):
-    """Columns of two series of times, round by round."""
-    ratios = [their / our for their, our in zip(theirs, ours, strict=True)]
-    low, middle, high = quantiles(ratios, n=4, method="inclusive")
-    return timed(theirs) | {
-        "ours_ms": 1e3 * median(ours),
-        "ratio": middle,
-        "ratio_low": low,
-        "ratio_high": high,
-        "ratio_best": min(theirs) / min(ours),
-    }
-
-
-def timed(seconds):
-    """Columns of one series of times; `spread` is the middle half of them, as a share of the median."""
-    low, middle, high = quantiles(seconds, n=4, method="inclusive")
-    return {
-        "ms": 1e3 * middle,
-        "ms_best": 1e3 * min(seconds),
-        "ms_worst": 1e3 * max(seconds),
-        "spread": (high - low) / middle,
-        "rounds": len(seconds),
-    }
-
-
-def shares(row, case, read):
-    """Of what the machine can do at best: float32 multiply-adds, and reading what has to be read, or `read` bytes."""
-    size = read or case.bytes(WIDTH.get(row["precision"], 4))
-    gbs = size / row["ms"] / 1e6
-    bandwidth, peak = machine.read_gbs(machine.comparable(size)), machine.peak_gflops(case)
-    return {
-        "peak_gflops": peak,
-        "share_of_peak": None if row["gflops"] is None else row["gflops"] / peak,
-        "gbs": gbs,
-        "bandwidth_gbs": bandwidth,
-        "share_of_bandwidth": gbs / bandwidth,
-    }
-
-
-def busy():
-    """Seconds that all cores have worked, and all seconds they have had."""
-    spent = psutil.cpu_times()
-    idle = spent.idle + getattr(spent, "iowait", 0.0)
-    return sum(spent) - idle, sum(spent)
-
-
 STARTS = {IMPORT: ("none", "warm")} | {case: kind for kind, case in FIRST_CALLS.items()}
 
 
 @pytest.mark.parametrize("case", STARTS, ids=lambda case: f"{case.operation}, {case.data}")
-def test_start(benchmark, case):
+def test_start(benchmark, case, request):
     backend, state = STARTS[case]
     benchmark.group, found = case.operation, []
     row = rows.described(case, OURS, None if case is IMPORT else backend, "in a process of its own, NumPy imported")
+    leave_out(row, request)
     try:
-        with nullcontext(start.import_seconds) if case is IMPORT else start.first_call(backend, state) as seconds:
-            benchmark.pedantic(lambda: found.append(seconds()), rounds=PROCESSES)
-        row |= {"threads": rows.THREADS, "ratio": None, "error": None, "wrong": None, "others": None}
-        row |= timed(found) if benchmark.enabled else {}
+        with nullcontext(start.imported) if case is IMPORT else start.first_call(backend, state) as process:
+            benchmark.pedantic(lambda: found.append(process()), rounds=PROCESSES)
+        seconds, memory = zip(*found, strict=True)
+        row |= {"threads": rows.THREADS, "memory": memory[-1], "ratio": None, "error": None, "wrong": None}
+        row |= {"others": None} | timed(seconds) if benchmark.enabled else {}
     except NotTimed as reason:
         row |= {"skipped": str(reason)}
     finish(benchmark, row)
 
 
 @pytest.mark.parametrize("contender", start.MEASURING)
-def test_toolkit_cold(benchmark, contender):
+def test_toolkit_cold(benchmark, contender, request):
     """Ours and theirs in turns, each in a process of its own without compiled kernels of earlier ones."""
     benchmark.group, found = RUNS.operation, []
     row = rows.described(RUNS, contender, None, "in a process of its own, NumPy imported, nothing compiled")
+    leave_out(row, request)
     try:
         turn = OURS, contender
-        benchmark.pedantic(lambda: found.append([start.measured_rankings(name) for name in turn]), rounds=2)
-        (_, law), (_, values) = found[0]
+        benchmark.pedantic(lambda: found.append([start.measured_rankings(name) for name in turn]), rounds=1)
+        (_, _, law), (_, memory, values) = found[-1]
         row |= {"threads": rows.THREADS, "error": max(abs(one - other) for one, other in zip(law, values, strict=True))}
-        row |= {"wrong": None, "others": None}
-        ours, theirs = ([seconds for seconds, _ in series] for series in zip(*found, strict=True))
+        row |= {"memory": memory, "wrong": None, "others": None}
+        ours, theirs = ([seconds for seconds, *_ in series] for series in zip(*found, strict=True))
         row |= compared(theirs, ours) if benchmark.enabled else {}
     except NotTimed as reason:
         row |= {"skipped": str(reason)}

@@ -8,6 +8,7 @@ cannot take part raises ImportError or NotTimed.
 from functools import partial
 
 import floors
+import symbolic
 import toolkit
 
 import crossmodal_fast as cmf
@@ -67,6 +68,7 @@ PEERS = {
         "torch matmul": peers.torch_topk,
         "NumKong": peers.numkong_topk,
         "USearch": peers.usearch_topk,
+        "KeOps": symbolic.keops_topk,
     },
     "Gallery.topk": {
         "bare read": floors.bare_read,

@@ -2,15 +2,15 @@
 
 from statistics import median
 
-from words import FLOORS, column
+from shapes import FLOORS, OURS
+from words import column
 
-OURS = "crossmodal_fast"
 SEARCHES = ("topk", "Gallery.topk")
 # What is fixed along each axis: the middle of the cases in shapes.SHORT.
 PANELS = {
     "m": ("queries", {"n": 100_000, "d": 256, "k": 10}),
     "d": ("features", {"m": 2000, "n": 10_000, "k": 10}),
-    "k": ("neighbours", {"m": 2000, "n": 10_000, "d": 256}),
+    "k": ("neighbours", {"m": 500, "n": 10_000, "d": 256}),
     "n": ("rows of the gallery", {"m": 200, "d": 128, "k": 10}),
 }
 SIZE = (11, 7.5)  # inches

@@ -10,9 +10,9 @@ from pathlib import Path
 import bars
 import plot
 import rows
-from words import FLOORS, column, megabytes, milliseconds, plain, share, times, title
+from shapes import FLOORS, OURS
+from words import column, megabytes, milliseconds, plain, share, times, title
 
-OURS = "crossmodal_fast"
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 START, END = "<!-- benchmark table -->", "<!-- end -->"

@@ -17,11 +17,12 @@ from threadpoolctl import threadpool_info
 FOLDER = Path(__file__).parent / "results"
 LIBRARIES = (
     "crossmodal-fast", "numpy", "numba", "llvmlite", "scipy", "scikit-learn", "faiss-cpu", "torch", "numkong",
-    "usearch", "pot", "ranx",
+    "usearch", "pot", "ranx", "lapx", "pykeops",
 )  # fmt: skip
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 WITHOUT_FMA = {"generic", "katmai", "core2", "penryn", "nehalem", "sandybridge", "prescott", "bulldozer", "barcelona"}
 FMA = re.compile("AVX2|AVX512|X86_V[34]|FMA3")
+TIMED = ("crossmodal_fast", "kernels", "benchmarks/*.py", "tests/*.py")  # not the rows, which a run adds to
 DIGITS = 4  # of a measured number: more would be noise
 
 
@@ -149,8 +150,12 @@ def installed(name):
 
 @cache
 def commit():
-    """Short name of the commit, with a + where tracked files differ from it; None outside a clone."""
+    """Short name of the commit, with a + where what is timed, or times, differs from it; None outside a clone."""
     if not shutil.which("git"):
         return None
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--exclude=*"]
-    return subprocess.run(git, check=False, capture_output=True, text=True).stdout.strip() or None
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    found = subprocess.run([*git, "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
+    if found.returncode:
+        return None
+    same = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *TIMED], check=False).returncode == 0
+    return found.stdout.strip() + ("" if same else "+")

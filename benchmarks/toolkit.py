@@ -3,47 +3,19 @@
 A tool names the arguments of a case, our call, its peers, what float64 says, and how an answer is held against that.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
+from assignment import ASSIGNMENT
 from floors import blocks
 from shapes import CSLS_NEIGHBOURS, EPSILON, ITERATIONS, LONG, NotTimed
+from tool import Tool, rows_of, sampled, unit
 
 import cases
 import crossmodal_fast as cmf
 
-SAMPLED = 16  # rows, spread evenly
 LAW_ROWS = 1000  # of scores in float64 at a time
 CORRELATIONS = np.geomspace(0.95, 0.4, 24)  # of two views: apart enough for scikit-learn's iterations to end
-
-
-@dataclass(frozen=True)
-class Tool:
-    """`judge(case, answer)` gives the worst error and the number of wrong partners; ours must not err by `promise`."""
-
-    data: Callable
-    ours: Callable
-    peers: dict[str, Callable]
-    judge: Callable
-    promise: float
-
-
-def sampled(count):
-    return np.unique(np.linspace(0, count - 1, min(count, SAMPLED)).astype(np.int64))
-
-
-def unit(rows):
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-@lru_cache(maxsize=1)
-def rows_of(case):
-    """(x, y) float32, each normal."""
-    rng = cases.generator(case.name)
-    return tuple(rng.standard_normal((size, case.d), dtype=np.float32) for size in (case.m, case.n))
-
 
 # --------------------------------------------------------------------------------------------------------------- CSLS
 
@@ -294,5 +266,6 @@ TOOLS = {
         1e-3,
     ),
     "cca": Tool(views_of, our_cca, {"scikit-learn": sklearn_cca}, judged_correlations, 1e-9),
+    "assignment": ASSIGNMENT,
     "ranks": Tool(rows_of, our_ranks, {}, judged_ranks, 0.0),
 }

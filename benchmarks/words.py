@@ -1,7 +1,5 @@
 """How rows are named and numbers are written, in tables and pictures."""
 
-FLOORS = ("bare GEMM", "bare read", "two passes")  # no answers
-
 
 def column(row):
     return " ".join(filter(None, [row["contender"], row["backend"]]))
