@@ -1,13 +1,16 @@
-"""Results as Markdown: `python benchmarks/report.py [--readme] [results/*.jsonl]`, the newest file by default.
+"""Results as Markdown and HTML: `python benchmarks/report.py [--readme] [results/*.jsonl]`, the newest file by default.
 
 Prints the bars, the cases they are about and every case that ours loses; with --readme writes that into README.md,
-between the markers. Beside each file of rows it writes all of them as tables (.md) and a picture of the speed (.svg).
+between the markers. Beside each file of rows it writes all of them as tables (.md) and pictures (.svg), and both as one
+page without links to other files into build/benchmarks. Nothing is measured here.
 """
 
 import argparse
+import re
 from pathlib import Path
 
 import bars
+import page
 import plot
 import rows
 from shapes import FLOORS, OURS
@@ -15,6 +18,7 @@ from words import column, megabytes, milliseconds, plain, share, times, title
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+PAGES = ROOT / "build" / "benchmarks"
 START, END = "<!-- benchmark table -->", "<!-- end -->"
 LEGEND = """\
 First our own time, then every other contender's time divided by it, both from the same rounds: **bold where ours is
@@ -78,6 +82,9 @@ def losses(found):
     return [f"- {case}: {', '.join(names)}" for case, names in lost.items()]
 
 
+SECONDS = re.compile(r"\d+ s\b")
+
+
 def skipped(found):
     """Who was left out and why: of contenders that were never timed the first reason, of others each with its cases."""
     timed = {column(row) for row in found if "skipped" not in row}
@@ -85,10 +92,20 @@ def skipped(found):
     for row in found:
         name = column(row)
         if "skipped" in row and name in timed:
-            reasons.setdefault(f"{name}: {row['skipped']}", []).append(title(*rows.shape(row)))
-        elif "skipped" in row and not any(reason.startswith(f"{name}: ") for reason in reasons):
-            reasons[f"{name}: {row['skipped']}"] = []
-    return [f"- {reason}" + (f" ({'; '.join(cases)})" if cases else "") for reason, cases in reasons.items()]
+            alike = name, SECONDS.sub("{}", row["skipped"])
+            reasons.setdefault(alike, []).append((row["skipped"], title(*rows.shape(row))))
+        elif "skipped" in row and not any(name == other for other, _ in reasons):
+            reasons[name, row["skipped"]] = []
+    return [f"- {name}: {in_one(reason, cases)}" for (name, reason), cases in reasons.items()]
+
+
+def in_one(reason, cases):
+    """A reason with the cases, and with the least and the most seconds where these alone differ."""
+    if not cases:
+        return reason
+    named = sorted({int(text[:-2]) for said, _ in cases for text in SECONDS.findall(said)})
+    between = " to ".join(f"{seconds} s" for seconds in dict.fromkeys([*named[:1], *named[-1:]]))
+    return f"{reason.replace('{}', between)} ({'; '.join(case for _, case in cases)})"
 
 
 def machines(found):
@@ -100,6 +117,7 @@ def machines(found):
 def circumstances(found):
     """Where, when and how well measured, in words."""
     facts, last = found[0]["machine"], max(found, key=lambda row: row["date"])
+    commits = ", ".join(dict.fromkeys(str(row["commit"]) for row in found))
     timed = [row for row in found if "skipped" not in row]
     rounds = [row["rounds"] for row in timed]
     disturbed = max((row["others"] or 0.0 for row in timed), default=0.0)
@@ -108,7 +126,7 @@ def circumstances(found):
     peers = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     return (
         f"{facts['cpu']}, {facts['cores']} cores, {facts['simd']}{peak}, {facts['blas']}, Python {facts['python']}; "
-        f"{peers}; {last['date']}, commit {last['commit']}. float32, medians of {min(rounds)} to {max(rounds)} "
+        f"{peers}; {last['date']}, commit {commits}. float32, medians of {min(rounds)} to {max(rounds)} "
         f"rounds; other processes took up to {disturbed:.0%} of the cores meanwhile."
     )
 
@@ -156,13 +174,28 @@ def inserted(text, tables):
     return f"{before}{START}\n{tables}{END}{after}"
 
 
-def written_beside(path, found):
-    """Write the tables and the picture of a file of rows; Markdown that shows them, seen from the README."""
-    path.with_suffix(".md").write_text(full(found), encoding="utf-8")
-    drawn = plot.draw(arrays_of(found), path.with_suffix(".svg"))
+def shown(path, found):
+    """Markdown of a file of rows for the README: its machine's results, the first picture, and where all rows are."""
     base = path.resolve().relative_to(ROOT).with_suffix("") if path.resolve().is_relative_to(ROOT) else path.stem
-    picture = f"![Speed against size, beside the peers]({base}.svg)\n\n" if drawn else ""
-    return f"{picture}[Every row]({base}.md)\n"
+    picture = f"![{plot.PICTURES[0].says}]({base}.svg)\n\n" if path.with_suffix(".svg").exists() else ""
+    return f"{report(found)}\n{picture}[Every row, more pictures]({base}.md)\n"
+
+
+def tables_and_pictures(found, pictures):
+    """Markdown of all rows, and of the pictures beside it."""
+    seen = "".join(f"![{says}]({picture.name})\n\n" for picture, says in pictures)
+    head, rest = full(found).split("\n\n", maxsplit=1)
+    return f"{head}\n\n{seen}{rest}"
+
+
+def write(path, found):
+    """The tables and the pictures beside a file of rows, and its page."""
+    pictures = plot.draw(arrays_of(found), path)
+    text = tables_and_pictures(found, pictures)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    PAGES.mkdir(parents=True, exist_ok=True)
+    drawn = {picture.name: picture.read_text(encoding="utf-8") for picture, _ in pictures}
+    (PAGES / f"{path.stem}.html").write_text(page.html(text, drawn), encoding="utf-8")
 
 
 def newest(paths):
@@ -178,11 +211,12 @@ def main(arguments=None):
     parser.add_argument("--readme", action="store_true", help="write the bars and the tables into README.md")
     chosen = parser.parse_args(arguments)
     paths = chosen.results or newest(rows.FOLDER.glob("*.jsonl"))
-    found = {path: rows.read([path]) for path in paths}
-    if not any(found.values()):
+    found = {path: part for path in paths if (part := rows.read([path]))}
+    if not found:
         raise SystemExit("benchmarks/results has no rows yet; `make bench` writes them")
-    parts = [report(part) + "\n" + written_beside(path, part) for path, part in found.items() if part]
-    tables = "\n".join(parts)
+    for path, part in found.items():
+        write(path, part)
+    tables = "\n".join(shown(path, part) for path, part in found.items())
     if chosen.readme:
         README.write_text(inserted(README.read_text(encoding="utf-8"), tables), encoding="utf-8")
     else:

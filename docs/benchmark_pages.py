@@ -99,13 +99,11 @@ def gpu_picture(stored: dict[str, Any], path: Path) -> None:
 
 
 def cpu_page(path: Path, folder: Path) -> str:
-    """Markdown of one file of `make bench`."""
+    """Markdown of one file of `make bench`; its pictures are drawn into the folder."""
     found = rows.read([path])
-    picture = folder / f"{path.stem}.svg"
-    drawn = plot.draw(report.arrays_of(found), picture)
-    title, rest = f"# {found[0]['machine']['cpu']}, {path.stem[-len('2026-01-01') :]}", report.full(found)
-    shown = f"\n\n![Speed against size, beside the peers]({picture.name})" if drawn else ""
-    return title + shown + rest.removeprefix("# Benchmark results")
+    pictures = plot.draw(report.arrays_of(found), folder / path.name)
+    title = f"# {found[0]['machine']['cpu']}, {path.stem[-len('2026-01-01') :]}"
+    return title + report.tables_and_pictures(found, pictures).removeprefix("# Benchmark results")
 
 
 def write(folder: Path) -> None:

@@ -1,39 +1,28 @@
-"""The benchmark's own judgement: answers are checked, and can be found wrong; rows become a table. Nothing is timed."""
+"""The benchmark's own judgement: answers are checked, and can be found wrong; rows are complete. Nothing is timed."""
 
 import contextlib
-import json
 import re
 import socket
 import time
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import answers
-import bars
 import bench
 import columns
 import contenders
 import data
 import machine
 import numpy as np
-import plot
 import pytest
-import report
 import rows
 import shapes
 import start
 import toolkit
 
 import crossmodal_fast as cmf
+from benchmark_cases import CASES, row
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-
-SMALL = {"m": 12, "n": 40, "d": 9}  # of every case
-LITTLE = {"m": 200, "n": 30, "d": 9}  # of those of the toolkit: more pairs than features
-SHRUNK = [replace(case, **SMALL, k=case.k and 3, maps=case.maps and 4) for case in shapes.SHORT]
-SHRUNK += [replace(case, **LITTLE, k=case.k and 3) for case in (*shapes.TOOLKIT, *shapes.LARGE)]
-CASES = {f"{case.operation}, {case.data}, {case.maps}": case for case in SHRUNK}
 MEASURED = {"ms", "ms_best", "ms_worst", "spread", "ratio", "error", "wrong"}
 GOOD_ENOUGH = 1e-3  # of a peer in float32 on near duplicates; a wrong formula is off by far more
 
@@ -129,129 +118,6 @@ def test_a_wrong_answer_of_a_tool_is_seen(operation):
     answers.must_keep_promise(case, answer)
     with pytest.raises(AssertionError, match="the law"):
         answers.must_keep_promise(case, SPOILED[operation](answer))
-
-
-def row(contender, case=CASES["topk, normal, None"], **columns):
-    backend = "numpy" if contender == shapes.OURS else None
-    timed = {
-        "ms": 12.5,
-        "spread": 0.05,
-        "ratio": 1.0,
-        "ratio_low": 0.9,
-        "ratio_high": 1.1,
-        "error": 3.2e-8,
-        "wrong": 0,
-        "others": 0.014,
-        "rounds": 7,
-        "gflops": 10.0,
-        **columns,
-    }
-    return rows.described(case, contender, backend, "call") | (columns if "skipped" in columns else timed)
-
-
-def tables(text):
-    return [line for line in text.splitlines() if line.startswith("|")]
-
-
-def test_the_table_shows_losses_wrong_neighbours_and_who_is_missing():
-    text = report.report(
-        [
-            row("FAISS", ratio=0.643, wrong=3),
-            row(shapes.OURS),
-            row("bare GEMM", ratio=0.5, error=None, wrong=None),
-            row("SciPy", ratio=47.11, error=None, wrong=None),
-            row("torch cdist", skipped="No module named 'torch'"),
-        ]
-    )
-    assert tables(text) == [
-        "|  | crossmodal_fast numpy | FAISS | bare GEMM | SciPy |",
-        "|---|---:|---:|---:|---:|",
-        "| `topk` 12 x 40 x 9, k = 3 | 12 ms (3e-08) | **0.64x** (3e-08, 3 wrong) | **0.5x** | 47x |",
-    ]
-    assert "medians of 7 to 7 rounds; other processes took up to 1% of the cores" in text
-    assert "- torch cdist: No module named 'torch'" in text.splitlines()
-    assert "- `topk` 12 x 40 x 9, k = 3: FAISS **0.64x**" in text.splitlines()
-
-
-def test_bars_are_met_missed_or_not_measured():
-    wide = [row("FAISS", shapes.WIDE, ratio=1.7), row("bare GEMM", shapes.WIDE, ratio=1.19)]
-    found = [
-        *wide,
-        row("scikit-learn", shapes.PAIRS[0], skipped="not here"),
-        row(shapes.OURS, shapes.IMPORT, ms=250.0, ratio=None),
-        row(shapes.OURS, shapes.FIRST_CALLS["numba", "cold"], ms=4001.0, ratio=None),
-    ]
-    words = {(bar.case, bar.contender): word for bar, _, word in bars.verdicts(found)}
-    assert words[shapes.WIDE, "FAISS"] == bars.MET
-    assert words[shapes.WIDE, "bare GEMM"] == bars.MISSED
-    assert words[shapes.PAIRS[0], "scikit-learn"] == bars.UNKNOWN
-    assert words[shapes.IMPORT, shapes.OURS] == bars.MET
-    assert words[shapes.FIRST_CALLS["numba", "cold"], shapes.OURS] == bars.MISSED
-    assert list(words.values()).count(bars.UNKNOWN) == len(shapes.BARS) - 4
-    text = report.report(found)
-    for line in (
-        "| large batch: `topk` 2,000 x 100,000 x 768, k = 10 | bare GEMM | 1.2x | 1.19x (0.9 to 1.1) | **missed** |",
-        "| distances: `pairwise_distances` 1,000 x 10,000 x 256 | scikit-learn | 1.5x | not here | not measured |",
-        "| import, beyond NumPy |  | 0.25 s | 250 ms | met |",
-    ):
-        assert line in tables(text)
-
-
-def test_every_row_is_in_the_full_tables():
-    text = report.full(
-        [row(shapes.OURS, ran="numba", precision="int16", candidates=10.25, memory=123456), row("FAISS")]
-    )
-    of = [line for line in tables(text) if line.startswith("| `topk` 12 x 40 x 9, k = 3 | crossmodal_fast numpy")]
-    assert of == [
-        "| `topk` 12 x 40 x 9, k = 3 | crossmodal_fast numpy | 12 ms | 5% | 1x | 10.0 |  |  | 0.1 MB | 0 | 3e-08 "
-        "| numba int16 | 10.2 |"
-    ]
-    assert sum("k = 3 | FAISS |" in line for line in tables(text)) == 1
-
-
-def test_the_newest_file_is_reported_with_tables_and_a_picture_beside_it(tmp_path, capsys):
-    found = [
-        row(name, shapes.search(m, 100_000, 256), gflops=speed * m)
-        for name, speed in ((shapes.OURS, 2.0), ("FAISS", 1.0))
-        for m in (1, 16)
-    ]
-    for name in ("b-2026-01-02", "a-2026-01-03"):
-        rows_text = "".join(json.dumps(part) + "\n" for part in found)
-        (tmp_path / f"{name}.jsonl").write_text(rows_text, encoding="utf-8")
-    (newest,) = report.newest(tmp_path.glob("*.jsonl"))
-    assert newest.name == "a-2026-01-03.jsonl"
-    report.main([str(newest)])
-    assert "[Every row](a-2026-01-03.md)" in capsys.readouterr().out
-    assert report.table(found).splitlines()[2] in newest.with_suffix(".md").read_text(encoding="utf-8")
-    assert newest.with_suffix(".svg").stat().st_size < 200_000
-    assert not newest.with_name("b-2026-01-02.md").exists()
-
-
-def test_the_picture_has_a_line_for_each_contender_along_each_size():
-    found = [row(shapes.OURS, case, gflops=float(case.m)) for case in shapes.SHORT if case.k]
-    found += [row("bare read", shapes.SINGLE), row("FAISS", shapes.SINGLE, skipped="why")]
-    sizes = {axis: plot.series(found, axis, fixed) for axis, (_, fixed) in plot.PANELS.items()}
-    ours = {axis: [size for size, _ in lines["crossmodal_fast numpy"]] for axis, lines in sizes.items()}
-    assert ours == {
-        "m": [1, 16, 64, 200, 2000],
-        "d": [64, 256, 1024],
-        "k": [1, 10, 100, 1000],
-        "n": [10_000, 100_000, 1_000_000],
-    }
-    assert all(lines.keys() == {"crossmodal_fast numpy"} for lines in sizes.values())
-
-
-def test_a_later_row_takes_the_place_of_an_earlier_one(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row("FAISS", ratio=ratio)) + "\n" for ratio in (1.0, 2.0)))
-    assert [found["ratio"] for found in rows.read([path])] == [2.0]
-
-
-def test_the_table_goes_between_the_markers():
-    text = f"above\n{report.START}\nold\n{report.END}\nbelow\n"
-    assert report.inserted(text, "new\n") == f"above\n{report.START}\nnew\n{report.END}\nbelow\n"
-    with pytest.raises(SystemExit, match=r"README.md must have the lines .*; nothing was written"):
-        report.inserted("above\nbelow\n", "new\n")
 
 
 def test_recorded_rows_are_complete_and_say_nothing_about_the_machine_but_its_kind():

@@ -1,0 +1,208 @@
+"""Rows of the benchmarks become tables, pictures and a page, and README.md says what the newest rows say."""
+
+import json
+from dataclasses import replace
+
+import bars
+import page
+import plot
+import pytest
+import report
+import rows
+import shapes
+
+from benchmark_cases import CASES, row
+
+
+def tables(text):
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_table_shows_losses_wrong_neighbours_and_who_is_missing():
+    text = report.report(
+        [
+            row("FAISS", ratio=0.643, wrong=3),
+            row(shapes.OURS),
+            row("bare GEMM", ratio=0.5, error=None, wrong=None),
+            row("SciPy", ratio=47.11, error=None, wrong=None),
+            row("torch cdist", skipped="No module named 'torch'"),
+        ]
+    )
+    assert tables(text) == [
+        "|  | crossmodal_fast numpy | FAISS | bare GEMM | SciPy |",
+        "|---|---:|---:|---:|---:|",
+        "| `topk` 12 x 40 x 9, k = 3 | 12 ms (3e-08) | **0.64x** (3e-08, 3 wrong) | **0.5x** | 47x |",
+    ]
+    assert "medians of 7 to 7 rounds; other processes took up to 1% of the cores" in text
+    assert "- torch cdist: No module named 'torch'" in text.splitlines()
+    assert "- `topk` 12 x 40 x 9, k = 3: FAISS **0.64x**" in text.splitlines()
+
+
+def test_bars_are_met_missed_or_not_measured():
+    wide = [row("FAISS", shapes.WIDE, ratio=1.7), row("bare GEMM", shapes.WIDE, ratio=1.19)]
+    found = [
+        *wide,
+        row("scikit-learn", shapes.PAIRS[0], skipped="not here"),
+        row(shapes.OURS, shapes.IMPORT, ms=250.0, ratio=None),
+        row(shapes.OURS, shapes.FIRST_CALLS["numba", "cold"], ms=4001.0, ratio=None),
+    ]
+    words = {(bar.case, bar.contender): word for bar, _, word in bars.verdicts(found)}
+    assert words[shapes.WIDE, "FAISS"] == bars.MET
+    assert words[shapes.WIDE, "bare GEMM"] == bars.MISSED
+    assert words[shapes.PAIRS[0], "scikit-learn"] == bars.UNKNOWN
+    assert words[shapes.IMPORT, shapes.OURS] == bars.MET
+    assert words[shapes.FIRST_CALLS["numba", "cold"], shapes.OURS] == bars.MISSED
+    assert list(words.values()).count(bars.UNKNOWN) == len(shapes.BARS) - 4
+    text = report.report(found)
+    for line in (
+        "| large batch: `topk` 2,000 x 100,000 x 768, k = 10 | bare GEMM | 1.2x | 1.19x (0.9 to 1.1) | **missed** |",
+        "| distances: `pairwise_distances` 1,000 x 10,000 x 256 | scikit-learn | 1.5x | not here | not measured |",
+        "| import, beyond NumPy |  | 0.25 s | 250 ms | met |",
+    ):
+        assert line in tables(text)
+
+
+def test_every_row_is_in_the_full_tables():
+    text = report.full(
+        [row(shapes.OURS, ran="numba", precision="int16", candidates=10.25, memory=123456), row("FAISS")]
+    )
+    of = [line for line in tables(text) if line.startswith("| `topk` 12 x 40 x 9, k = 3 | crossmodal_fast numpy")]
+    assert of == [
+        "| `topk` 12 x 40 x 9, k = 3 | crossmodal_fast numpy | 12 ms | 5% | 1x | 10.0 |  |  | 0.1 MB | 0 | 3e-08 "
+        "| numba int16 | 10.2 |"
+    ]
+    assert sum("k = 3 | FAISS |" in line for line in tables(text)) == 1
+
+
+def test_the_newest_file_is_reported_with_tables_and_a_picture_beside_it(tmp_path, capsys, monkeypatch):
+    found = [
+        row(name, shapes.search(m, 100_000, 256), gflops=speed * m)
+        for name, speed in ((shapes.OURS, 2.0), ("FAISS", 1.0))
+        for m in (1, 16)
+    ]
+    for name in ("b-2026-01-02", "a-2026-01-03"):
+        rows_text = "".join(json.dumps(part) + "\n" for part in found)
+        (tmp_path / f"{name}.jsonl").write_text(rows_text, encoding="utf-8")
+    monkeypatch.setattr(report, "PAGES", tmp_path / "pages")
+    (newest,) = report.newest(tmp_path.glob("*.jsonl"))
+    assert newest.name == "a-2026-01-03.jsonl"
+    report.main([str(newest)])
+    assert "[Every row, more pictures](a-2026-01-03.md)" in capsys.readouterr().out
+    assert report.table(found).splitlines()[2] in newest.with_suffix(".md").read_text(encoding="utf-8")
+    assert newest.with_suffix(".svg").stat().st_size < 200_000
+    assert "<svg" in (tmp_path / "pages" / "a-2026-01-03.html").read_text(encoding="utf-8")
+    assert not newest.with_name("b-2026-01-02.md").exists()
+
+
+NEWEST = report.newest(rows.FOLDER.glob("*.jsonl"))[0]
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return rows.read([NEWEST])
+
+
+def between_the_markers(text):
+    return text.partition(f"{report.START}\n")[2].partition(report.END)[0]
+
+
+def test_the_readme_says_what_the_newest_rows_say(recorded):
+    said = between_the_markers(report.README.read_text(encoding="utf-8"))
+    assert said == report.shown(NEWEST, recorded), "`make report` writes what the rows say into README.md"
+
+
+def test_another_time_in_the_rows_would_be_seen(recorded):
+    bars_row = next(row for row in recorded if row["contender"] == "FAISS" and bars.case_of(row) == shapes.WIDE)
+    slower = [row | {"ratio": 9.99} if row is bars_row else row for row in recorded]
+    assert report.shown(NEWEST, slower) != report.shown(NEWEST, recorded)
+
+
+def test_the_tables_beside_the_newest_rows_say_what_they_say(recorded):
+    beside = NEWEST.with_suffix(".md").read_text(encoding="utf-8")
+    pictures = [(NEWEST.with_name(f"{NEWEST.stem}{picture.suffix}.svg"), picture.says) for picture in plot.PICTURES]
+    assert beside == report.tables_and_pictures(recorded, [pair for pair in pictures if pair[0].exists()])
+
+
+def test_every_loss_is_in_the_report(recorded):
+    lost = [
+        found
+        for found in report.arrays_of(recorded)
+        if "skipped" not in found and found["contender"] not in (shapes.OURS, *shapes.FLOORS) and found["ratio"] < 1
+    ]
+    text = "\n".join(report.losses(report.arrays_of(recorded)))
+    assert lost
+    for found in lost:
+        assert f"{found['contender']} **{found['ratio']:.2g}x**" in text
+
+
+def test_reasons_that_differ_in_seconds_alone_are_one_line():
+    found = [
+        row("SciPy"),
+        *(
+            row("SciPy", replace(CASES["topk, normal, None"], m=m), skipped=f"a call would take {m} s, foretold")
+            for m in (3, 148, 7)
+        ),
+        row("SciPy", skipped="another reason"),
+    ]
+    assert report.skipped(found) == [
+        "- SciPy: a call would take 3 s to 148 s, foretold (`topk` 3 x 40 x 9, k = 3; `topk` 148 x 40 x 9, k = 3; "
+        "`topk` 7 x 40 x 9, k = 3)",
+        "- SciPy: another reason (`topk` 12 x 40 x 9, k = 3)",
+    ]
+
+
+def test_the_roofline_has_the_machine_and_everybody():
+    counted = {"gflops": 20.0, "gbs": 2.0, "bandwidth_gbs": 17.0, "peak_gflops": 190.0, "ms": 100.0}
+    found = [
+        row(shapes.OURS, **counted),
+        row("FAISS", **counted | {"bandwidth_gbs": 35.0, "ms": 0.1}),
+        row("bare read"),
+    ]
+    assert plot.intensities(found) == {"crossmodal_fast numpy": [(10.0, 20.0)], "FAISS": [(10.0, 20.0)]}
+    assert plot.bandwidths(found) == {"caches": 35.0, "memory": 17.0}
+
+
+def test_errors_of_0_are_drawn_and_wrong_neighbours_are_marked():
+    found = [row("FAISS", ratio=2.0, error=0.0, wrong=3), row("SciPy", error=None), row("NumPy", skipped="why")]
+    assert plot.errors(found) == {"FAISS": [(2.0, plot.LEAST_ERROR, True)]}
+
+
+def test_a_page_holds_its_pictures():
+    text = page.html(
+        "# Rows\n\n![One](a.svg)\n\n| x |\n|---|\n| `1` < 2 |\n",
+        {"a.svg": '<?xml version="1.0"?>\n<svg><g id="p"/><use href="#p" clip-path="url(#p)"/></svg>'},
+    )
+    assert "<title>Rows</title>" in text
+    assert (
+        '<figure><svg><g id="a-p"/><use href="#a-p" clip-path="url(#a-p)"/></svg><figcaption>One</figcaption>' in text
+    )
+    assert "<td><code>1</code> &lt; 2</td>" in text
+    assert "<img" not in text
+    assert "<?xml" not in text
+
+
+def test_the_picture_has_a_line_for_each_contender_along_each_size():
+    found = [row(shapes.OURS, case, gflops=float(case.m)) for case in shapes.SHORT if case.k]
+    found += [row("bare read", shapes.SINGLE), row("FAISS", shapes.SINGLE, skipped="why")]
+    sizes = {axis: plot.series(found, axis, fixed) for axis, (_, fixed) in plot.PANELS.items()}
+    ours = {axis: [size for size, _ in lines["crossmodal_fast numpy"]] for axis, lines in sizes.items()}
+    assert ours == {
+        "m": [1, 16, 64, 200, 2000],
+        "d": [64, 256, 1024],
+        "k": [1, 10, 100, 1000],
+        "n": [10_000, 100_000, 1_000_000],
+    }
+    assert all(lines.keys() == {"crossmodal_fast numpy"} for lines in sizes.values())
+
+
+def test_a_later_row_takes_the_place_of_an_earlier_one(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row("FAISS", ratio=ratio)) + "\n" for ratio in (1.0, 2.0)))
+    assert [found["ratio"] for found in rows.read([path])] == [2.0]
+
+
+def test_the_table_goes_between_the_markers():
+    text = f"above\n{report.START}\nold\n{report.END}\nbelow\n"
+    assert report.inserted(text, "new\n") == f"above\n{report.START}\nnew\n{report.END}\nbelow\n"
+    with pytest.raises(SystemExit, match=r"README.md must have the lines .*; nothing was written"):
+        report.inserted("above\nbelow\n", "new\n")
