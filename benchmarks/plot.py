@@ -133,7 +133,7 @@ PICTURES = (
 )
 
 
-def draw(found, path):
+def draw(found, path, pictures=PICTURES):
     """Write the pictures; [(file, what it shows)] of those that show anything. Without matplotlib there are none."""
     try:
         import matplotlib
@@ -143,11 +143,12 @@ def draw(found, path):
         return []
     written = []
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": OURS, "font.size": 9}):
-        for picture in PICTURES:
+        for picture in pictures:
             figure = Figure(figsize=picture.size, layout="constrained")
             FigureCanvasSVG(figure)
             if picture.draw(found, figure):
-                legend(figure)
+                if not any(plane.get_legend() for plane in figure.axes):
+                    legend(figure)
                 target = path.with_name(f"{path.stem}{picture.suffix}.svg")
                 figure.savefig(target, metadata={"Date": None})
                 written.append((target, picture.says))

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import bars
+import exponents
 import page
 import plot
 import rows
@@ -161,6 +162,8 @@ def full(found):
         sections += [circumstances(here), "## Bars", bars.table(here)]
         for operation in dict.fromkeys(row["operation"] for row in arrays):
             sections += [f"## {operation}", table([row for row in arrays if row["operation"] == operation])]
+        if grown := exponents.newest(here[0]["machine"]):
+            sections += ["## How the time grows", exponents.table(exponents.read(grown))]
         sections += [LEGEND, "## Every row", details(here), "## Left out", "\n".join(skipped(here))]
     return "\n\n".join(sections).rstrip() + "\n"
 
@@ -177,8 +180,18 @@ def inserted(text, tables):
 def shown(path, found):
     """Markdown of a file of rows for the README: its machine's results, the first picture, and where all rows are."""
     base = path.resolve().relative_to(ROOT).with_suffix("") if path.resolve().is_relative_to(ROOT) else path.stem
+    grown = exponents.newest(found[0]["machine"])
+    growth = f"{exponents.sentence(exponents.read(grown))}\n\n" if grown else ""
     picture = f"![{plot.PICTURES[0].says}]({base}.svg)\n\n" if path.with_suffix(".svg").exists() else ""
-    return f"{report(found)}\n{picture}[Every row, more pictures]({base}.md)\n"
+    return f"{report(found)}\n{growth}{picture}[Every row, more pictures]({base}.md)\n"
+
+
+def drawn(path, found):
+    """[(file, what it shows)] of the pictures of a file of rows and of its machine's growth, drawn beside `path`."""
+    pictures = plot.draw(arrays_of(found), path)
+    if grown := exponents.newest(found[0]["machine"]):
+        pictures += plot.draw(exponents.read(grown), path.with_name(grown.name), [exponents.PICTURE])
+    return pictures
 
 
 def tables_and_pictures(found, pictures):
@@ -190,12 +203,12 @@ def tables_and_pictures(found, pictures):
 
 def write(path, found):
     """The tables and the pictures beside a file of rows, and its page."""
-    pictures = plot.draw(arrays_of(found), path)
+    pictures = drawn(path, found)
     text = tables_and_pictures(found, pictures)
     path.with_suffix(".md").write_text(text, encoding="utf-8")
     PAGES.mkdir(parents=True, exist_ok=True)
-    drawn = {picture.name: picture.read_text(encoding="utf-8") for picture, _ in pictures}
-    (PAGES / f"{path.stem}.html").write_text(page.html(text, drawn), encoding="utf-8")
+    svg = {picture.name: picture.read_text(encoding="utf-8") for picture, _ in pictures}
+    (PAGES / f"{path.stem}.html").write_text(page.html(text, svg), encoding="utf-8")
 
 
 def newest(paths):

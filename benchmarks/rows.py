@@ -42,8 +42,12 @@ def described(case, contender, backend, call):
         "machine": machine(),
         "versions": versions(),
         "commit": commit(),
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "date": today(),
     }
+
+
+def today():
+    return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 def record(row):
@@ -54,6 +58,8 @@ def record(row):
 
 
 def rounded(value):
+    if isinstance(value, list):
+        return [rounded(part) for part in value]
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 

@@ -8,7 +8,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "benchmarks"))  # behind this folder: its modules are wanted, none of its names here
 
-import plot  # noqa: E402 - from the folder above
 import report  # noqa: E402 - from the folder above
 import rows  # noqa: E402 - from the folder above
 
@@ -101,7 +100,7 @@ def gpu_picture(stored: dict[str, Any], path: Path) -> None:
 def cpu_page(path: Path, folder: Path) -> str:
     """Markdown of one file of `make bench`; its pictures are drawn into the folder."""
     found = rows.read([path])
-    pictures = plot.draw(report.arrays_of(found), folder / path.name)
+    pictures = report.drawn(folder / path.name, found)
     title = f"# {found[0]['machine']['cpu']}, {path.stem[-len('2026-01-01') :]}"
     return title + report.tables_and_pictures(found, pictures).removeprefix("# Benchmark results")
 

@@ -4,6 +4,9 @@ import json
 from dataclasses import replace
 
 import bars
+import exponents
+import growth
+import numpy as np
 import page
 import plot
 import pytest
@@ -117,10 +120,16 @@ def test_another_time_in_the_rows_would_be_seen(recorded):
     assert report.shown(NEWEST, slower) != report.shown(NEWEST, recorded)
 
 
-def test_the_tables_beside_the_newest_rows_say_what_they_say(recorded):
-    beside = NEWEST.with_suffix(".md").read_text(encoding="utf-8")
-    pictures = [(NEWEST.with_name(f"{NEWEST.stem}{picture.suffix}.svg"), picture.says) for picture in plot.PICTURES]
-    assert beside == report.tables_and_pictures(recorded, [pair for pair in pictures if pair[0].exists()])
+def named(_, path, pictures=plot.PICTURES):
+    """Stands for plot.draw, which takes a second a picture."""
+    return [(path.with_name(f"{path.stem}{picture.suffix}.svg"), picture.says) for picture in pictures]
+
+
+def test_the_tables_beside_the_newest_rows_say_what_they_say(recorded, monkeypatch):
+    monkeypatch.setattr(plot, "draw", named)
+    pictures = report.drawn(NEWEST, recorded)
+    assert NEWEST.with_suffix(".md").read_text(encoding="utf-8") == report.tables_and_pictures(recorded, pictures)
+    assert all(picture.exists() for picture, _ in pictures)
 
 
 def test_every_loss_is_in_the_report(recorded):
@@ -165,6 +174,53 @@ def test_the_roofline_has_the_machine_and_everybody():
 def test_errors_of_0_are_drawn_and_wrong_neighbours_are_marked():
     found = [row("FAISS", ratio=2.0, error=0.0, wrong=3), row("SciPy", error=None), row("NumPy", skipped="why")]
     assert plot.errors(found) == {"FAISS": [(2.0, plot.LEAST_ERROR, True)]}
+
+
+GROWN = {
+    "operation": "topk", "axis": "n", "fixed": {"m": 1000, "k": 10}, "sizes": [1000, 2000, 4000], "ms": [1.0, 2.1, 4.0],
+    "spread": [0.1, 0.1, 0.1], "rounds": 7, "exponent": 1.0, "low": 0.954, "high": 1.046, "expected": 1,
+}  # fmt: skip
+
+
+def test_growth_is_reported_where_it_was_measured(tmp_path, monkeypatch):
+    found = [row(shapes.OURS)]
+    monkeypatch.setattr(exponents, "FOLDER", tmp_path)
+    assert "grows" not in report.shown(tmp_path / "a.jsonl", found) + report.full(found)
+    name = f"{rows.slug(found[0]['machine'])}-growth-2026-01-02.json"
+    (tmp_path / name).write_text(json.dumps({"rows": [GROWN]}), encoding="utf-8")
+    assert "the time of `topk` grows as n^1.00 (0.95 to 1.05)" in report.shown(tmp_path / "a.jsonl", found)
+    line = "| `topk`, m = 1,000, k = 10 | n | 1,000 | 4,000 | 1.00 | 0.95 to 1.05 | 1 |"
+    assert line in tables(report.full(found))
+    monkeypatch.setattr(plot, "draw", named)
+    drawn = report.drawn(tmp_path / "pictures.jsonl", found)
+    assert (tmp_path / name).with_suffix(".svg") in [picture for picture, _ in drawn]
+
+
+def test_growth_is_drawn(tmp_path):
+    ((path, _),) = plot.draw([GROWN], tmp_path / "growth.json", [exponents.PICTURE])
+    assert "n, exponent 1.00" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_exponents_of_powers_are_found(exponent):
+    sizes = np.array([100, 200, 400, 800, 1600])
+    noise = np.exp([0.02, -0.04, 0.03, -0.02, 0.01])
+    slope, low, high = growth.fitted(sizes, 3e-5 * sizes**exponent * noise)
+    assert slope == pytest.approx(exponent, abs=0.02)
+    assert low < exponent < high
+    assert high - low < 0.2
+
+
+def test_growth_is_measured_from_right_answers(monkeypatch):
+    sweep = growth.Sweep(CASES["topk, normal, None"], "n", (40, 80, 160), 1)
+    found = growth.measured(sweep, rounds=2)
+    assert found["fixed"] == {"m": 12, "d": 9, "k": 3}
+    assert len(found["ms"]) == len(found["spread"]) == 3
+    assert found["low"] <= found["exponent"] <= found["high"]
+    zeros = np.zeros((12, 3), np.float32), np.zeros((12, 3), np.int64)
+    monkeypatch.setitem(growth.OUR_CALLS, "topk", lambda *given, backend: lambda: zeros)
+    with pytest.raises(AssertionError, match="index at"):
+        growth.measured(sweep)
 
 
 def test_a_page_holds_its_pictures():
