@@ -10,7 +10,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all check format fuzz audit peers bench bench-full growth report wrong-answers docs gpu clean
+.PHONY: help demo test test-all check format fuzz audit peers bench bench-full bench-compare growth report wrong-answers docs gpu clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,6 +52,9 @@ peers: $(VENV)/installed-test  ## the tests of SciPy and scikit-learn with ours 
 bench: $(VENV)/installed-bench  ## time the operations against their peers, ten minutes (installs FAISS, torch and more); MISSING=1 goes on
 	$(BIN)/python -m pytest benchmarks/bench.py $(if $(MISSING),--missing)
 	$(BIN)/python benchmarks/report.py
+
+bench-compare: $(VENV)/installed-test  ## this tree against the revision BASE, in turns; CASES=part-of-a-name,.. picks cases
+	$(BIN)/python benchmarks/compare.py '$(BASE)' --cases '$(CASES)'
 
 growth: $(VENV)/installed-test  ## how the time grows with the numbers of queries, rows, features, neighbours: a minute
 	$(BIN)/python benchmarks/growth.py
