@@ -101,12 +101,16 @@ def skipped(found):
 
 
 def in_one(reason, cases):
-    """A reason with the cases, and with the least and the most seconds where these alone differ."""
+    """A reason with its cases, and with the least and the most seconds where these differ."""
     if not cases:
         return reason
-    named = sorted({int(text[:-2]) for said, _ in cases for text in SECONDS.findall(said)})
-    between = " to ".join(f"{seconds} s" for seconds in dict.fromkeys([*named[:1], *named[-1:]]))
-    return f"{reason.replace('{}', between)} ({'; '.join(case for _, case in cases)})"
+    said = dict.fromkeys(said for said, _ in cases)
+    if len(said) == 1:
+        (text,) = said
+    else:
+        named = sorted(int(found[:-2]) for one in said for found in SECONDS.findall(one))
+        text = reason.replace("{}", f"{named[0]} s to {named[-1]} s")
+    return f"{text} ({'; '.join(case for _, case in cases)})"
 
 
 def machines(found):

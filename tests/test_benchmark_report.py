@@ -151,12 +151,12 @@ def test_reasons_that_differ_in_seconds_alone_are_one_line():
             row("SciPy", replace(CASES["topk, normal, None"], m=m), skipped=f"a call would take {m} s, foretold")
             for m in (3, 148, 7)
         ),
-        row("SciPy", skipped="another reason"),
+        *(row("SciPy", replace(CASES["topk, normal, None"], m=m), skipped="20 s to 70 s a case") for m in (12, 13)),
     ]
     assert report.skipped(found) == [
         "- SciPy: a call would take 3 s to 148 s, foretold (`topk` 3 x 40 x 9, k = 3; `topk` 148 x 40 x 9, k = 3; "
         "`topk` 7 x 40 x 9, k = 3)",
-        "- SciPy: another reason (`topk` 12 x 40 x 9, k = 3)",
+        "- SciPy: 20 s to 70 s a case (`topk` 12 x 40 x 9, k = 3; `topk` 13 x 40 x 9, k = 3)",
     ]
 
 

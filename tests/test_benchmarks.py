@@ -299,6 +299,7 @@ def test_a_run_records_complete_rows(tmp_path, monkeypatch):
     ours, peer, missing = rows.read(tmp_path.glob("*.jsonl"))
     assert missing["skipped"].startswith("topk cannot run with backend='cuda'")
     everything = MEASURED | {"gflops", "share_of_peak", "share_of_bandwidth", "memory", "blas", "rounds", "others"}
+    everything |= {"backend", "ran", "precision", "candidates", "versions", "machine", "commit", "bytes", "threads"}
     for found in (ours, peer):
         assert everything <= found.keys()
         assert found["wrong"] == 0
