@@ -24,7 +24,6 @@ from contenders import OUR_CALLS, PEERS
 from data import arguments
 from shapes import (
     FIRST_CALLS,
-    FLOORS,
     FULL,
     IMPORT,
     LARGE,
@@ -45,7 +44,7 @@ PAUSE = 0.03  # seconds; OpenBLAS gives up spinning after 2**26 cycles, about 25
 SECONDS, SECONDS_OF_A_BAR = 0.3, 2.0  # of rounds a contender, ours counted, pauses not
 LEAST_ROUNDS, LEAST_OF_A_BAR, MOST_ROUNDS = 3, 5, 9
 LONG, ROUNDS_OF_LONG = 1.0, 2  # seconds of a round without a bar, and how many are enough then
-FEWER = ((2.0, 3), (5.0, 2), (20.0, 1))  # seconds of a round, and how many of what takes that long are enough
+FEWER = ((1.0, 3), (5.0, 2), (20.0, 1))  # seconds of a round, and how many of what takes that long are enough
 SLOW = 5.0  # seconds of a call of ours whose second one is not worth waiting for
 FAR = 4.0  # times our time, from where on the ratio need not be known well
 ONCE = 0.7  # seconds of a first call from where on imports and buffers are little of it
@@ -54,10 +53,10 @@ LARGE_BLOCK = 31 << 20  # bytes; once one that large is freed, glibc keeps small
 
 LINEAR = {"SciPy", "NumKong", "USearch", "KeOps"}  # 1000 queries take 100 times as long as 10: it can be foretold
 FORETOLD_BY = 16  # queries
-SLOWEST, SLOWEST_OF_ALL = 1.0, 60.0  # seconds a call, foretold
+SLOWEST, SLOWEST_OF_ALL = 0.5, 60.0  # seconds a call, foretold
 HEAVY = 3e10  # operations from where on `make bench` has minutes for ours, its bars and one case of all contenders
 COMPLETE = {MIDDLE}
-HEAVY_ON_NUMPY = 3e9  # our own second path
+HEAVY_ON_NUMPY = 1.1e10  # our own second path
 LONG_PEERS = {"streamed"}
 
 pytestmark = pytest.mark.filterwarnings("default")  # the peers' warnings are theirs
@@ -173,7 +172,7 @@ def spare(case, contender, backend):
     """NotTimed for what `make bench` has no minutes for."""
     if (contender, backend) == (OURS, "numpy"):
         spared = case.products > HEAVY_ON_NUMPY
-    elif contender == OURS or contender in FLOORS or has_bar(case, contender):
+    elif contender == OURS or has_bar(case, contender):
         spared = False
     else:
         spared = (case.products > HEAVY and case not in COMPLETE) or contender in LONG_PEERS
