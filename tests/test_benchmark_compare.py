@@ -59,6 +59,7 @@ def test_what_git_complains_of_is_passed_on(clone):
         compare.git("archive", "nonsense")
 
 
+@pytest.mark.heavy  # pip takes seconds to say so
 def test_a_revision_that_does_not_install_is_named(clone, tmp_path):
     head = compare.commit_of("HEAD")
     with pytest.raises(SystemExit, match=f"^{head[:9]} must install, got: .+"):  # it has no setup.py

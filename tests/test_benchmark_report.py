@@ -196,9 +196,11 @@ def test_growth_is_reported_where_it_was_measured(tmp_path, monkeypatch):
     assert (tmp_path / name).with_suffix(".svg") in [picture for picture, _ in drawn]
 
 
-def test_growth_is_drawn(tmp_path):
-    ((path, _),) = plot.draw([GROWN], tmp_path / "growth.json", [exponents.PICTURE])
-    assert "n, exponent 1.00" in path.read_text(encoding="utf-8")
+def test_growth_is_drawn_with_its_exponents():
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    assert exponents.drawn_growth([GROWN, GROWN | {"operation": "transfer", "exponent": 0.5}], figure)
+    labels = [plane.get_legend_handles_labels()[1] for plane in figure.axes]
+    assert labels == [["n, exponent 1.00"], ["n, exponent 0.50"]]
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
