@@ -51,10 +51,11 @@ ONCE = 0.7  # seconds of a first call from where on imports and buffers are litt
 PROCESSES = 3  # started for each of the first calls
 LARGE_BLOCK = 31 << 20  # bytes; once one that large is freed, glibc keeps smaller ones instead of returning them
 
-LINEAR = {"SciPy", "NumKong", "USearch", "KeOps"}  # 1000 queries take 100 times as long as 10: it can be foretold
+# Seconds of the slowest call, foretold, of those that take 100 times as long for 1000 queries as for 10
+LINEAR = {"SciPy": 0.5, "NumKong": 0.5, "USearch": 0.5, "KeOps": 5.0}  # KeOps has one size alone
 FORETOLD_BY = 16  # queries
-SLOWEST, SLOWEST_OF_ALL = 0.5, 60.0  # seconds a call, foretold
-HEAVY = 3e10  # operations from where on `make bench` has minutes for ours, its bars and one case of all contenders
+SLOWEST_OF_ALL = 60.0  # with --full
+HEAVY = 4.5e10  # operations from where on `make bench` has minutes for ours, its bars and one case of all contenders
 COMPLETE = {MIDDLE}
 HEAVY_ON_NUMPY = 1.1e10  # our own second path
 LONG_PEERS = {"streamed"}
@@ -125,7 +126,7 @@ def contest(benchmark, entry, request):
             spare(case, contender, backend)
         given = arguments(case)
         with threadpool_limits(rows.THREADS):
-            foretell(case, contender, prepare, given, SLOWEST_OF_ALL if full else SLOWEST)
+            foretell(case, contender, prepare, given, SLOWEST_OF_ALL if full else LINEAR.get(contender))
             ours, our_seconds = our_call(case)
             call = prepare(*given)
             seconds, columns = answered(case, contender, backend, call)

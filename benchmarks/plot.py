@@ -12,7 +12,7 @@ PANELS = {
     "m": ("queries", {"n": 100_000, "d": 256, "k": 10}),
     "d": ("features", {"m": 2000, "n": 10_000, "k": 10}),
     "k": ("neighbours", {"m": 500, "n": 10_000, "d": 256}),
-    "n": ("rows of the gallery", {"m": 200, "d": 128, "k": 10}),
+    "n": ("rows of the gallery", {"m": 64, "d": 128, "k": 10}),
 }
 LEAST_ERROR = 1e-17  # where an error of 0 is drawn
 FROM_MEMORY = 1 << 26  # bytes that no cache here holds

@@ -77,7 +77,7 @@ SHORT = (
     MIDDLE,
     *(search(2000, 10_000, d) for d in (64, 256, 1024)),
     *(search(500, 10_000, 256, k) for k in (1, 10, 100, 1000)),
-    *(search(200, n, 128) for n in (10_000, 100_000, 1_000_000)),
+    *(search(64, n, 128) for n in (10_000, 100_000, 1_000_000)),
     search(1, 1_000_000, 128, 100),
     search(16, 10_000, 1024, 1000),
     BATCHES[3],
@@ -97,6 +97,7 @@ SHORT = (
 LONGER = (  # with --full, as is the cross product
     *(search(2000, 10_000, d) for d in (128, 384, 768)),
     *(search(2000, 10_000, 256, k) for k in (1, 100, 1000)),
+    *(search(200, n, 128) for n in (10_000, 100_000, 1_000_000)),
     search(10_000, 10_000, 128, 1),
     Case("prepare", 0, 1_000_000, 128),
 )

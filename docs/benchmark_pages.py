@@ -36,6 +36,7 @@ INTRODUCTION = """\
 `make bench` (CPU) and `make gpu` write these rows; the pages are made of the files in `benchmarks/results/` as they
 are, losses included. Each answer was compared with float64 before its time counted. Where the CPU pages speak of other
 processes, that share of the cores was not free. How it is measured: `benchmarks/bench.py`, `gpu.py`, `gpu_matrices.py`.
+`make growth` fits how the time grows, `make bench-compare BASE=<rev>` holds the tree against another revision.
 
 ```{toctree}
 """
