@@ -45,6 +45,7 @@ def drawn_speed(found, figure):
     looks = looking(name for lines in panels.values() for name in lines)
     peak = max((row["peak_gflops"] for row in found if "peak_gflops" in row), default=None)
     for plane, (axis, (label, fixed)) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
+        plane.set_visible(bool(panels[axis]))  # rows of other cases have nothing along some axes
         for name, points in panels[axis].items():
             plane.plot(*zip(*points, strict=True), label=name, **looks[name])
         if peak:
