@@ -272,7 +272,7 @@ class Stopwatch:
 
     enabled = True
 
-    def pedantic(self, call, setup, rounds):
+    def pedantic(self, call, rounds, setup=lambda: None):
         self.data = []
         for _ in range(rounds):
             setup()
@@ -285,6 +285,9 @@ class Stopwatch:
         return SimpleNamespace(stats=self)
 
 
+NOTHING_ASKED = SimpleNamespace(config=SimpleNamespace(getoption=lambda name: False))
+
+
 def run(entry, request):
     with contextlib.suppress(pytest.skip.Exception):
         bench.test_speed(Stopwatch(), entry, request)
@@ -293,10 +296,9 @@ def run(entry, request):
 def test_a_run_records_complete_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(rows, "FOLDER", tmp_path)
     monkeypatch.setattr(bench, "rounds", lambda *_: 4)  # how many there are is of the clock, and tested by itself
-    request = SimpleNamespace(config=SimpleNamespace(getoption={"--full": False, "--missing": False}.get))
     case = CASES["Gallery.topk, normal, None"]
     for contender, backend in ((shapes.OURS, "numpy"), ("NumPy", None), (shapes.OURS, "cuda")):
-        run((case, contender, backend), request)
+        run((case, contender, backend), NOTHING_ASKED)
     ours, peer, missing = rows.read(tmp_path.glob("*.jsonl"))
     assert missing["skipped"].startswith("topk cannot run with backend='cuda'")
     everything = MEASURED | {"gflops", "share_of_peak", "share_of_bandwidth", "memory", "blas", "rounds", "others"}
@@ -310,6 +312,21 @@ def test_a_run_records_complete_rows(tmp_path, monkeypatch):
     assert (ours["ran"], ours["precision"], peer["ran"]) == ("numpy", "float32", None)
     assert (peer["precision"], peer["candidates"]) == ("float32", None)
     assert ours["candidates"] >= case.k
+
+
+def test_rows_of_fresh_processes_have_their_memory(tmp_path, monkeypatch):
+    """Those of the measures are of one round: what ours is held against takes a minute and more."""
+    monkeypatch.setattr(rows, "FOLDER", tmp_path)
+    took = {shapes.OURS: (0.5, 30_000_000, [0.25, 0.5]), "ranx": (100.0, 700_000_000, [0.25, 0.375])}
+    monkeypatch.setattr(start, "measured_rankings", took.get)
+    monkeypatch.setattr(start, "imported", lambda: (0.2, 5_000_000))
+    bench.test_toolkit_cold(Stopwatch(), "ranx", NOTHING_ASKED)
+    bench.test_start(Stopwatch(), shapes.IMPORT, NOTHING_ASKED)
+    measures, imported = rows.read(tmp_path.glob("*.jsonl"))
+    assert (measures["ms"], measures["ratio"], measures["rounds"]) == (100_000, 200, 1)
+    assert (measures["memory"], measures["error"]) == (700_000_000, 0.125)
+    assert (imported["ms"], imported["memory"], imported["rounds"]) == (200, 5_000_000, bench.PROCESSES)
+    assert {"spread", "wrong", "others", "threads"} <= measures.keys() & imported.keys()
 
 
 @pytest.mark.parametrize(
@@ -387,7 +404,7 @@ def test_only_what_is_missing_is_timed_if_asked(tmp_path, monkeypatch):
         bench.leave_out(row("FAISS"), asked)
     for contender in ("SciPy", "NumPy", "torch cdist"):
         bench.leave_out(row(contender), asked)
-    bench.leave_out(row("FAISS"), SimpleNamespace(config=SimpleNamespace(getoption=lambda name: False)))
+    bench.leave_out(row("FAISS"), NOTHING_ASKED)
     bench.timed_before.cache_clear()
 
 
