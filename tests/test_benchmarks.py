@@ -46,10 +46,15 @@ def test_our_answers_keep_the_promise(case):
 
 
 PEERS = contenders.PEERS
-CONTESTS = {f"{name}, {peer}": (case, peer) for name, case in CASES.items() for peer in PEERS[case.operation]}
+COMPILES = {"KeOps"}  # for 40 s
+CONTESTS = [
+    pytest.param(case, peer, id=f"{name}, {peer}", marks=[pytest.mark.heavy] if peer in COMPILES else [])
+    for name, case in CASES.items()
+    for peer in PEERS[case.operation]
+]
 
 
-@pytest.mark.parametrize(("case", "peer"), CONTESTS.values(), ids=CONTESTS)
+@pytest.mark.parametrize(("case", "peer"), CONTESTS)
 def test_peers_compute_the_same(case, peer):
     try:
         answer = answer_of(case, PEERS[case.operation][peer])
