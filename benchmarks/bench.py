@@ -35,7 +35,7 @@ from shapes import (
     WITH_STATS,
     NotTimed,
     has_bar,
-)  # fmt: skip
+)
 from threadpoolctl import threadpool_limits
 
 import crossmodal_fast as cmf
