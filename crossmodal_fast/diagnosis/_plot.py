@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from ..files import atomic
+from ..files._checks import path_of
 from ..preprocess import RANK_CUTOFF
 from ._report import WAYS, Diagnosis
 
@@ -13,7 +15,7 @@ SIDES = ("X", "Y")
 
 
 def draw(found: Diagnosis, path: str | os.PathLike[str]) -> None:
-    """Write the picture to `path`."""
+    """Write the picture to `path`, whole or not at all; of no ending: .png is added."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -30,7 +32,10 @@ def draw(found: Diagnosis, path: str | os.PathLike[str]) -> None:
             panel.text(0.5, 0.5, "not for these sides", ha="center", va="center", transform=panel.transAxes)
         else:
             panel.legend(frameon=False)
-    figure.savefig(os.fspath(path), dpi=120)
+    target = path_of(path)
+    target = target if target.suffix else target.with_name(f"{target.name}.png")
+    with atomic(target) as file:
+        figure.savefig(file, format=target.suffix[1:].lower(), dpi=120)
 
 
 def _ranks(panel: Any, found: Diagnosis) -> bool:

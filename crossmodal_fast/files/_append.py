@@ -81,17 +81,17 @@ class Appending:
 @contextmanager
 def changing(path: str | os.PathLike[str], kind: str) -> Iterator[tuple[Sections, Appending]]:
     """(the file as it is, a change of it) while nobody else changes it; without a `commit` the file stays as it was."""
-    with _opened(path) as file:
-        before = Sections(path, kind)
-        if not os.path.sameopenfile(file.fileno(), before.handle.number):  # saved anew between the two openings
-            raise FileError(f"'{path}' must be changed by one process at a time, got a second")
-        try:
+    try:
+        with _opened(path) as file:  # closing it writes what a failed write has left, and fails again
+            before = Sections(path, kind)
+            if not os.path.sameopenfile(file.fileno(), before.handle.number):  # saved anew between the two openings
+                raise FileError(f"'{path}' must be changed by one process at a time, got a second")
             yield before, Appending(file, before, before.entries)
-        except OSError as error:
-            if isinstance(error, FileError):
-                raise
-            reason = error.strerror or error
-            raise FileError(f"'{path}' was not changed ({reason}): make room or choose another folder") from error
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        reason = error.strerror or error
+        raise FileError(f"'{path}' was not changed ({reason}): make room or choose another folder") from error
 
 
 @contextmanager

@@ -47,6 +47,9 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException as error:
         beside.unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, FileError):
-            reason = error.strerror or error
-            raise FileError(f"'{path}' was not written ({reason}): make room or choose another folder") from error
+            raise unwritten(path, error) from error
         raise
+
+
+def unwritten(path: str | os.PathLike[str], error: OSError) -> FileError:
+    return FileError(f"'{path}' was not written ({error.strerror or error}): make room or choose another folder")

@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from .._arguments import brief
 
+# Bytes of numbers that a byte of a file can stand for: five million equal ones in Parquet are 2,000 for one, and in row
+# groups of a million, each of 200 bytes, could be 40,000.
+MOST_PACKED = 1 << 17
+
 
 class FileError(ValueError):
     """A file that cannot be read or written as asked; the text is one sentence that names it."""
@@ -87,6 +91,14 @@ def check_size(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], held_byt
         raise FileError(
             f"{name} must hold the {needed_bytes} bytes that its header states (shape {shape}, {dtype}), "
             f"got {held_bytes}: write it again"
+        )
+
+
+def check_stated(name: str, stated_bytes: int, held_bytes: int) -> None:
+    """Bytes that packed numbers become, by what a header states, against those of the file that holds them."""
+    if not 0 <= stated_bytes <= MOST_PACKED * held_bytes:
+        raise FileError(
+            f"{name} must fit into its file, got {stated_bytes} bytes stated in {held_bytes}: write it again"
         )
 
 

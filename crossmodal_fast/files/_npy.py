@@ -55,6 +55,9 @@ def read_npz(source: Path, key: str | None) -> NDArray[Any]:
 def read_columns(source: Path) -> dict[str, NDArray[Any]]:
     """All arrays of an ``.npz``."""
     with _members(source) as (members, read):
+        stated = sum(member.file_size for member in members.values())  # members may share their bytes
+        if stated > DEFLATE_RATIO * source.stat().st_size:
+            raise FileError(f"'{source}' must fit into its file, got {stated} bytes stated: write it again")
         return {name: read(member) for name, member in members.items()}
 
 

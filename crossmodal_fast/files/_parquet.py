@@ -7,7 +7,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ._checks import FileError, choose, foreign
+from ._checks import FileError, check_stated, choose, foreign
+
+VALUE_BYTES = 8  # at most, of a number
 
 
 def read(source: Path, key: str | None) -> NDArray[Any]:
@@ -17,6 +19,7 @@ def read(source: Path, key: str | None) -> NDArray[Any]:
     try:
         with parquet.ParquetFile(source) as file:
             names = columns_of(source, file, key)
+            check_footer(source, file, names)
             table = file.read(columns=names)
     except FileError:
         raise
@@ -39,6 +42,17 @@ def columns_of(source: Path, file: Any, key: str | None) -> list[str]:
     return [choose(source, key, lists if key is None else names)] if key is not None or lists else names
 
 
+def check_footer(source: Path, file: Any, names: list[str]) -> None:
+    """What the footer states of some columns against the size of the file, before anything is set aside for it."""
+    about, wanted = file.metadata, set(names)
+    stated = abs(about.num_rows)
+    for group in map(about.row_group, range(about.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            if column.path_in_schema.partition(".")[0] in wanted:
+                stated += abs(column.num_values)
+    check_stated(f"'{source}'", stated * VALUE_BYTES, source.stat().st_size)
+
+
 def read_columns(source: Path) -> dict[str, NDArray[Any]]:
     """All columns by name."""
     import pyarrow
@@ -46,7 +60,10 @@ def read_columns(source: Path) -> dict[str, NDArray[Any]]:
 
     try:
         with parquet.ParquetFile(source) as file:
+            check_footer(source, file, file.schema_arrow.names)
             table = file.read()
+    except FileError:
+        raise
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise foreign(source, error) from error
     return {name: column.to_numpy() for name, column in zip(table.column_names, table.columns, strict=True)}

@@ -13,6 +13,7 @@ from numpy.lib import format as layout
 from numpy.typing import NDArray
 
 from ..files import TABLE_WRITERS, FileError, MissingFileError, atomic, check_output
+from ..files._atomic import unwritten
 from ..files._checks import check_suffix, path_of
 from ._stores import needed
 
@@ -58,14 +59,20 @@ def _hdf5(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> Non
 
 def _zarr(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:
     library = needed("zarr", path)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    target = Path(os.path.realpath(path))
+    new, old = (target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial") for _ in range(2))
     try:
-        _fill(library.open_group(beside, mode="w").create_array, blocks, shape, dtype)
-        if path.exists():
-            shutil.rmtree(path)  # a folder cannot take the place of another that is not empty
-        os.replace(beside, path)
+        _fill(library.open_group(new, mode="w").create_array, blocks, shape, dtype)
+        if target.exists():
+            os.replace(target, old)  # a folder cannot take the place of another that is not empty
+        os.replace(new, target)
+    except OSError as error:
+        raise error if isinstance(error, FileError) else unwritten(path, error) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        if old.exists() and not target.exists():
+            os.replace(old, target)
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _fill(make: Callable[..., Any], blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..files import FileError
+from ..files._atomic import unwritten
 from ..files._sections import Sections, create
 
 Array = NDArray[Any]
@@ -28,7 +29,10 @@ class Journal:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self.folder.exists() and not (self.folder.is_dir() and all(map(Path.is_file, self.folder.iterdir()))):
             raise FileError(f"'{self.folder}' must be free for what is done so far, got something else: move it away")
-        self.folder.mkdir(exist_ok=True)
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise unwritten(output, error) from error
         self._resumable = bool(settings)
         given: dict[str, Any] = json.loads(json.dumps(settings))  # as they are read back
         earlier = self._read("settings")

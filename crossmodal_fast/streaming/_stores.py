@@ -1,6 +1,7 @@
 """HDF5, zarr and Parquet as stores that are read in slices. Their libraries are imported when a file needs them."""
 
 import importlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import FileError
-from ..files._checks import choose, foreign
-from ..files._parquet import columns_of, values_of
+from ..files._checks import check_stated, choose, foreign
+from ..files._parquet import check_footer, columns_of, values_of
 
 Array = NDArray[Any]
 DAMAGE = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)  # what libraries make of it
@@ -34,7 +35,21 @@ def hdf5(path: Path, key: str | None) -> Any:
         raise foreign(path, error) from error
     if key is None:
         found = {name: item for name, item in found.items() if item.ndim == 2}
-    return found[choose(path, key, found)]
+    name = choose(path, key, found)
+    _check_data_set(path, name, found[name])
+    return found[name]
+
+
+def _check_data_set(path: Path, name: str, item: Any) -> None:
+    """All rows in the file itself, and no more of them than it has room for."""
+    place = f"{name!r} in '{path}'"
+    if item.is_virtual or item.external:  # which may name any file that the reader may open
+        raise FileError(f"{place} must have its rows in the file itself, got rows in others")
+    chunks = math.prod(-(-size // chunk) for size, chunk in zip(item.shape, item.chunks or item.shape, strict=True))
+    stored = item.id.get_num_chunks() if item.chunks else min(chunks, item.id.get_storage_size())
+    if stored < chunks:
+        raise FileError(f"{place} must have all of its {chunks} chunks, got {stored}: write it to its end")
+    check_stated(place, math.prod(item.shape) * item.dtype.itemsize, item.id.get_storage_size())
 
 
 def zarr(path: Path, key: str | None) -> Any:
@@ -44,10 +59,15 @@ def zarr(path: Path, key: str | None) -> Any:
         node = library.open(path, mode="r")
     except DAMAGE as error:
         raise foreign(path, error) from error
-    if not isinstance(node, library.Group):
-        return node
-    found = {name: item for name, item in node.arrays() if key is not None or item.ndim == 2}
-    return found[choose(path, key, found)]
+    if isinstance(node, library.Group):
+        found = {name: item for name, item in node.arrays() if key is not None or item.ndim == 2}
+        node = found[choose(path, key, found)]
+    if "pickle" in str(node.metadata):  # a codec of the earlier format: older versions of zarr would run what it holds
+        raise FileError(f"'{path}' must hold plain numbers, got a codec that unpickles: save float32")
+    held = sum(file.stat().st_size for file in path.rglob("*"))
+    for sizes in (node.shape, node.chunks, getattr(node, "shards", None) or ()):  # what is missing reads as one value
+        check_stated(f"'{path}'", math.prod(sizes) * node.dtype.itemsize, held)
+    return node
 
 
 class ParquetRows:
@@ -58,6 +78,7 @@ class ParquetRows:
         try:
             self._file = parquet.ParquetFile(path)
             self._names = columns_of(path, self._file, key)
+            check_footer(path, self._file, self._names)
         except FileError:
             raise
         except DAMAGE as error:

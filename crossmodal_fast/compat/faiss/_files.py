@@ -50,6 +50,8 @@ def read_index(fname: str | os.PathLike[str], io_flags: int = 0) -> Any:
             (argument,) = struct.unpack_from("<f", content, at)
             at += 4
         (count,) = struct.unpack_from("<Q", content, at)
+        if min(rows, d - 1) < 0 or rows * d != count:
+            raise ValueError(f"{rows} rows of {d} numbers, {count} in all")
         values = np.frombuffer(content, "<f4", count, at + 8).reshape(rows, d)
     except (struct.error, ValueError, OverflowError) as problem:
         raise FileError(f"'{os.fspath(fname)}' must be a whole flat index, got {len(content)} bytes") from problem
