@@ -1,5 +1,6 @@
 """Kernels on disk: found again, made anew where anything they depend on changed, and never a reason to fail."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -193,6 +194,57 @@ def test_another_users_files_are_not_read(kept):
     assert jit._read(kept.name) is not None
     os.chown(kept.parent, 1234, 1234)
     assert jit._read(kept.name) is None
+
+
+@UNIX
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_folders_around_it_that_another_user_owns_or_may_replace(kept):
+    """The folder is ours, but whoever owns one around it could put in its place another one of ours."""
+    base = kept.parents[1]
+    assert jit.distrusted(kept.parent) is None
+    try:
+        os.chown(base, 1234, 1234)
+    except OSError:
+        pytest.skip("root of a user namespace that has no other users")
+    assert jit.distrusted(kept.parent) == base
+    assert jit._read(kept.name) is None
+    jit._write("other.nbc", b"mine")
+    assert files(base) == [kept]
+    os.chown(base, jit.UNKNOWN_USER, 0)
+    assert jit._read(kept.name) is not None
+    os.chown(base, 0, 0)
+    base.rename(base.with_name("elsewhere"))
+    base.symlink_to("elsewhere")
+    assert jit._read(kept.name) is not None
+    os.chown(base, 1234, 1234, follow_symlinks=False)
+    assert jit._read(kept.name) is None
+
+
+@UNIX
+def test_a_folder_around_it_that_all_may_write(kept):
+    base = kept.parents[1]
+    for mode, trusted in ((0o777, False), (0o1777, True), (0o775, True), (0o755, True)):
+        base.chmod(mode)
+        assert (jit._read(kept.name) is not None) == trusted
+
+
+@UNIX
+def test_folders_that_are_made_belong_to_their_user_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(jit, "folder", lambda: tmp_path / "cache" / ("f" * 16))
+    before = os.umask(0)
+    try:
+        jit._write("name.nbc", b"payload")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / "cache" / name).stat().st_mode & 0o777 for name in ("", "f" * 16)] == [0o700, 0o700]
+
+
+def test_a_stop_while_a_kernel_is_kept_leaves_nothing(kept, monkeypatch):
+    for stop in (KeyboardInterrupt, OSError):
+        monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(stop))  # noqa: B023 - called at once
+        with contextlib.suppress(KeyboardInterrupt):
+            jit._write("other.nbc", b"mine")
+        assert files(kept.parent) == [kept]
 
 
 @UNIX

@@ -154,6 +154,8 @@ def _cache() -> dict[str, Any] | None:
     from ..kernels.tiles import jit
 
     folder = jit.folder()
+    if folder is not None and (around := jit.distrusted(folder)):
+        return {"folder": str(folder), "state": f"not used: another user may replace {around}", "kernels": 0}
     if folder is None:
         return {"folder": None, "state": "there is no home folder: each process compiles for itself", "kernels": 0}
     kept = len(list(folder.glob("*.nbc"))) if folder.is_dir() else 0

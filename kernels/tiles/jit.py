@@ -40,6 +40,7 @@ from numba.extending import intrinsic
 ENVIRONMENT = "CROSSMODAL_FAST_CACHE_DIR"
 KERNELS = Path(__file__).parents[1]
 GENERATIONS = 3  # digests whose kernels are kept: the newest, and those of versions used beside it
+UNKNOWN_USER = 65534  # whom Linux names where the owner is none of the users of a container
 DIGEST_BYTES = hashlib.sha256().digest_size  # in front of what a file holds
 DROPPED = {  # passes for what no kernel here holds: with blocks, closures, array expressions, literal_unroll
     "WithLifting", "InlineClosureLikes", "RewriteDynamicRaises", "MakeFunctionToJitFunction", "InlineInlinables",
@@ -265,6 +266,24 @@ def _ours(status, kind):
     return not hasattr(os, "geteuid") or (status.st_uid == os.geteuid() and not status.st_mode & 0o022)
 
 
+def distrusted(path):
+    """The first folder or link around `path` by which another user could put a folder in its place; None if none is.
+
+    One that belongs to another user, root apart, or that all may write and take each other's files from. Of a user whom
+    a container does not know, whoever that is, only the second counts; a group that may write counts as friends.
+    """
+    if not hasattr(os, "geteuid"):
+        return None
+    real = Path(os.path.realpath(path))
+    for around in dict.fromkeys([*path.parents, *real.parents]):
+        with contextlib.suppress(OSError):  # not there, or nobody gets that far
+            status = os.lstat(around)
+            taken = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
+            if status.st_uid not in (0, os.geteuid(), UNKNOWN_USER) or (taken and not stat.S_ISLNK(status.st_mode)):
+                return around
+    return None
+
+
 class _Stored(NullCache):
     """The cache of one dispatcher."""
 
@@ -303,7 +322,7 @@ def _read(name):
     if folder() is None:
         return None
     try:
-        if not _ours(os.lstat(folder()), stat.S_ISDIR):
+        if not _ours(os.lstat(folder()), stat.S_ISDIR) or distrusted(folder()):
             return None
         with open(folder() / name, "rb") as file:
             if not _ours(os.fstat(file.fileno()), stat.S_ISREG):
@@ -316,22 +335,22 @@ def _read(name):
 
 
 def _write(name, payload):
-    if folder() is None:
+    if folder() is None or distrusted(folder()):
         return
     with contextlib.suppress(OSError):  # read-only, full: the kernel is there, only not kept
         if not folder().is_dir():
-            folder().parent.mkdir(parents=True, exist_ok=True)
+            folder().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder().mkdir(mode=0o700, exist_ok=True)
             _prune()
-        if not _ours(os.lstat(folder()), stat.S_ISDIR):
+        if not _ours(os.lstat(folder()), stat.S_ISDIR) or distrusted(folder()):
             return
-        handle, path = tempfile.mkstemp(dir=folder())
+        handle, path = tempfile.mkstemp(".partial", dir=folder())
         try:
             with open(handle, "wb") as file:
                 file.write(hashlib.sha256(payload).digest() + payload)
             os.replace(path, folder() / name)
-        except OSError:
-            os.unlink(path)
+        except BaseException:
+            Path(path).unlink(missing_ok=True)
             raise
 
 

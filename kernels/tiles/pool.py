@@ -105,20 +105,22 @@ def fewer_if_short(function):
     return fitting
 
 
-def _submitted(work, size):
-    """`work` handed to so many threads, each with the caller's context; fewer, or none, where no thread can start."""
+def _submit(work, size, tasks):
+    """`work` handed to so many threads, each with the caller's context; fewer, or none, where no thread can start.
+
+    Ctrl-C may come between any two lines: the pool and its size change as one, and `tasks` are known to the caller.
+    """
     global _pool, _size
-    tasks = []
     with _lock:  # also while submitting: another caller may be about to replace the pool
         if _size < size:
-            if _pool is not None:
-                _pool.shutdown(wait=False)  # its threads end with the work they have
-            _size = max(size, cores())
-            _pool = ThreadPoolExecutor(_size, "crossmodal_fast", initializer=setattr, initargs=(_worker, "busy", True))
+            most, before = max(size, cores()), _pool
+            made = ThreadPoolExecutor(most, "crossmodal_fast", initializer=setattr, initargs=(_worker, "busy", True))
+            _pool, _size = made, most
+            if before is not None:
+                before.shutdown(wait=False)  # its threads end with the work they have
         with suppress(RuntimeError):  # the interpreter is ending, or the system has no more threads
             for _ in range(size):
                 tasks.append(_pool.submit(copy_context().run, work))
-    return tasks
 
 
 def _forget():
@@ -150,7 +152,7 @@ def run(jobs):
     """
     jobs = list(jobs)
     waiting, turn = iter(jobs), threading.Lock()
-    stopped = False
+    stopped, tasks = False, []
 
     def work():
         _worker.stopped = lambda: stopped
@@ -163,10 +165,11 @@ def run(jobs):
                 job()
 
     size = min(threads(), len(jobs))
-    tasks = _submitted(work, size) if size > 1 and not getattr(_worker, "busy", False) else []
-    if not tasks:
-        work()
     try:
+        if size > 1 and not getattr(_worker, "busy", False):
+            _submit(work, size, tasks)
+        if not tasks:
+            work()
         for task in wait(tasks, return_when=FIRST_EXCEPTION).done:
             task.result()
     finally:
