@@ -10,7 +10,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all check format fuzz audit peers bench bench-full bench-compare growth report wrong-answers docs gpu clean
+.PHONY: help demo test test-all check format fuzz soak audit peers bench bench-full bench-compare growth report wrong-answers docs gpu clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,9 +42,14 @@ format: $(VENV)/installed-test  ## let ruff mend what it can
 fuzz: $(VENV)/installed-test  ## random calls on all backends against the law, SECONDS=300 of them
 	$(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),300)
 
-audit: $(VENV)/installed-test  ## what is installed against known advisories; needs a network
-	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/python -m pip_audit --skip-editable
+soak: $(VENV)/installed-test  ## 64 threads call, answers compared, memory and files must not grow; SECONDS=600 of it
+	$(BIN)/python tests/soak.py --seconds $(or $(SECONDS),600)
+
+# --strict: what the service of advisories does not answer for is a failure, not a success
+audit: $(VENV)/installed-test  ## rules of bandit, and what is installed against known advisories; needs a network
+	$(BIN)/python -m pip install --quiet bandit pip-audit
+	$(BIN)/python -m bandit --quiet --recursive --configfile pyproject.toml crossmodal_fast kernels
+	$(BIN)/python -m pip_audit --strict --skip-editable
 
 peers: $(VENV)/installed-test  ## the tests of SciPy and scikit-learn with ours in the place of their functions
 	$(BIN)/python tests/peers/run.py

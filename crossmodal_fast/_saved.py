@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import FileError, MissingFileError, atomic
-from .files._npy import read_columns
+from .files._npy import read_columns, write_table
 
 Array = NDArray[Any]
 Made = TypeVar("Made")
@@ -18,9 +18,8 @@ Made = TypeVar("Made")
 
 def write_saved(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:
     """`path` is taken as it stands, whatever its ending."""
-    named: dict[str, Any] = dict(arrays)
     with atomic(path) as file:
-        np.savez(file, **named)
+        write_table(file, {name: np.asarray(array) for name, array in arrays.items()})
 
 
 def read_saved(path: str | os.PathLike[str], kind: str, make: Callable[[dict[str, Array]], Made]) -> Made:

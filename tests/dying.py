@@ -8,6 +8,7 @@ writing, each write to them, flushes to the disk, renames, removals, new folders
 import builtins
 import contextlib
 import errno
+import faulthandler
 import importlib
 import io
 import json
@@ -20,12 +21,12 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 60  # after which a fork counts as hung
+SECONDS = 240  # after which a fork counts as hung
 KILLED, FULL, INTERRUPTED = FAULTS = ("killed", "full", "interrupted")
 ROOM = ("fsync", "mkdir")  # functions of os that need room; a full disk still renames and removes
 OTHERS = ("replace", "rename", "unlink", "remove", "rmdir", "truncate", "ftruncate")
 NEVER = 1 << 60
-HUNG, UNTOUCHED, REFUSED, ODD = 8, 9, 10, 11  # exit codes of a fork; 0: it ended well in spite of the fault
+HUNG, UNTOUCHED, REFUSED, ODD = 1, 9, 10, 11  # exit codes of a fork; 0: it ended well in spite of the fault
 
 
 class Disk:
@@ -38,8 +39,7 @@ class Disk:
         self.before = {name: getattr(os, name) for name in (*ROOM, *OTHERS)}
         self.open = builtins.open
         for name, function in self.before.items():
-            done = (lambda *_: None) if name == "fsync" else function  # a process that dies takes no written page along
-            setattr(os, name, self._counted(done, name in ROOM))
+            setattr(os, name, self._counted(function, name in ROOM))
         builtins.open = io.open = self._opened
         return self
 
@@ -121,7 +121,7 @@ def forked(work):
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.alarm(SECONDS)
+        faulthandler.dump_traceback_later(SECONDS, exit=True, file=writer)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a command says
         with Outcome(ODD, "") as outcome:
@@ -132,7 +132,7 @@ def forked(work):
     with os.fdopen(reader, "rb") as pipe:
         words = pipe.read().decode()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return (HUNG, "hangs") if status == -signal.SIGALRM else (status, words)
+    return status, f"hangs: {words}" if status == HUNG else words
 
 
 def wounded(write, folder, fault, at):
@@ -168,6 +168,7 @@ def looked_at(what, folder):
 def play(name, folder, fault, first, step):
     from writes import WRITES
 
+    os.fsync = lambda file: None  # a process that dies takes no written page along, and a busy disk takes seconds
     what = WRITES[name]
     old = folder / "old"
     old.mkdir()

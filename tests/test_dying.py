@@ -10,7 +10,7 @@ import dying
 from project import ROOT
 from writes import MADE, NAMES, WRITES
 
-SECONDS = 600  # after which a run counts as hung; each of its processes has dying.SECONDS
+SECONDS = 1200  # after which a run counts as hung; each of its processes has dying.SECONDS
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and sees what Python's own functions do there")
 NEEDED = {".h5": "h5py", ".zarr": "zarr", ".parquet": "pyarrow", "picture": "matplotlib", "match": "typer"}
 SAID = ("was not written (No space left", "was not changed (No space left", "exit code 2")

@@ -61,13 +61,13 @@ def calls():
     return found
 
 
-def resident():
-    with open("/proc/self/status") as status:
+def resident(process="self"):
+    with open(f"/proc/{process}/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) * 1024
 
 
-def handles():
-    return len(os.listdir("/proc/self/fd"))
+def handles(process="self"):
+    return len(os.listdir(f"/proc/{process}/fd"))
 
 
 def storm(seconds):

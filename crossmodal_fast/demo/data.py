@@ -75,7 +75,10 @@ def images() -> Modality:
 
 def speech() -> Modality:
     """Spoken digits, 32 mel bands x 40 frames: every other voice is learned, the rest are unseen."""
-    with resources.files(__package__).joinpath("spoken_digits.npz").open("rb") as file, np.load(file) as stored:
+    with (
+        resources.files(__package__).joinpath("spoken_digits.npz").open("rb") as file,
+        np.load(file, allow_pickle=False) as stored,
+    ):
         pictures = stored["log_mel"] / np.float32(255.0)
         label, language, voice = stored["label"], stored["language"], stored["voice"]
     words = {"en": LEARNED_NAMES["English"].split(), "de": LEARNED_NAMES["German"].split()}
