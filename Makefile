@@ -10,7 +10,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all check format fuzz soak audit peers bench bench-full bench-compare growth report wrong-answers docs gpu clean
+.PHONY: help demo test test-all check format fuzz soak audit peers bench bench-full bench-compare growth report wrong-answers docs gpu coverage mutation clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +41,13 @@ format: $(VENV)/installed-test  ## let ruff mend what it can
 
 fuzz: $(VENV)/installed-test  ## random calls on all backends against the law, SECONDS=300 of them
 	$(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),300)
+
+coverage: $(VENV)/installed-test  ## branch coverage, of kernels too, an hour of two cores; under 95 % fails
+	$(BIN)/python -m pip install --quiet 'coverage>=7.10'
+	$(BIN)/python tests/covered.py
+
+mutation: $(VENV)/installed-test  ## faults planted in dispatch, validation and certificate, an hour of a core
+	$(BIN)/python tests/mutation/run.py
 
 soak: $(VENV)/installed-test  ## 64 threads call, answers compared, memory and files must not grow; SECONDS=600 of it
 	$(BIN)/python tests/soak.py --seconds $(or $(SECONDS),600)
