@@ -135,7 +135,7 @@ def test_a_mutant_is_there_from_the_import_on(module):
 def test_forks():
     parent = os.getpid()
     assert forks.in_child(os.getppid) == parent
-    assert forks.in_child(lambda: time.sleep(60), 0.1) == forks.SLOW
+    assert forks.in_child(lambda: time.sleep(60), waiting=0.1) == forks.SLOW
     assert forks.in_child(lambda: os._exit(1)) == forks.CRASHED
     assert forks.in_child(lambda: 1 / 0) == forks.OUTSIDE
 

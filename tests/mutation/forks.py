@@ -10,18 +10,20 @@ import signal
 import time
 
 BYTES = 8 << 30  # of address space: a changed size must not take the machine with it
-LONGEST = 3600.0  # seconds of work without a limit of its own
+LONGEST = 3600  # seconds of a core, for work without a limit of its own
+WAITING = 1800.0  # seconds that pass at most: a busy machine may stand still for minutes
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 SLOW, CRASHED, OUTSIDE = "slow", "crashed", "raised outside a test"
 
 
-def in_child(work, limit=LONGEST):
-    """What `work` gives in a fork; SLOW past the limit, OUTSIDE if it raises, CRASHED where the fork gives nothing."""
+def in_child(work, limit=LONGEST, waiting=WAITING):
+    """What `work` gives in a fork; SLOW where nothing came in time, CRASHED past the limit, of seconds of a core,
+    or where the fork gives nothing else, OUTSIDE if it raises."""
     reading, writing = os.pipe()
     process = os.fork()
     if not process:
         os.close(reading)
-        _alone()
+        _alone(int(limit) + 1)
         answer = OUTSIDE
         try:
             answer = work()
@@ -30,20 +32,21 @@ def in_child(work, limit=LONGEST):
                 pickle.dump(answer, file)
             os._exit(0)
     os.close(writing)
-    answer = _read(reading, time.monotonic() + limit)
+    answer = _read(reading, time.monotonic() + waiting)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)  # with what it has started
     os.waitpid(process, 0)
     return answer
 
 
-def _alone():
+def _alone(limit):
     """Quiet, in a group of its own, bounded in memory, and ended with its parent."""
     os.setpgid(0, 0)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
 
 

@@ -28,6 +28,8 @@ from mutation.forks import in_child  # noqa: E402
 from mutation.targets import TARGETS  # noqa: E402
 from mutation.trials import AT_IMPORT, SURVIVED, Stop, Trials, say  # noqa: E402
 
+A_DAY = 86_400.0
+
 
 def everything(mutant):
     return True
@@ -38,7 +40,7 @@ def tried(target, chosen=everything):
     source = target.path.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         answers = Path(folder) / "answers"
-        said = in_child(lambda: _run(target, Trials(target, answers, chosen)))
+        said = in_child(lambda: _run(target, Trials(target, answers, chosen)), waiting=A_DAY)
         if not answers.is_file():
             raise SystemExit(f"{target.name}: its tests did not run unchanged ({said})")
         fates = pickle.loads(answers.read_bytes())
@@ -90,12 +92,12 @@ def main():
         say(f"{target.name}: {counts}; {(time.monotonic() - began) / 60:.1f} min")
         for mutant in left:
             reason = reasons.of(target.name, mutant)
-            say(f"    line {mutant.lines[0]}, {fates[mutant]}: {mutant.key}  ({reason or 'NO REASON'})")
+            say(f"    {mutant.key}: {reason or 'NO REASON'}")
             unexplained += [mutant.key] if reason is None else []
     if not given.key:
         report.write(results)
         unexplained += [f"no such survivor: {line}" for line in reasons.idle(results)]
-    sys.exit("\n".join(unexplained))
+    sys.exit("\n".join(unexplained) or None)
 
 
 if __name__ == "__main__":

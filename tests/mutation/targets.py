@@ -25,17 +25,27 @@ class Target:
         return [*files, *(["-k", self.select] if self.select else [])]
 
 
-DISPATCH = ("test_dispatch", "test_config", "test_errors")
+DISPATCH = ("test_dispatch", "test_config")
+ARGUMENTS = ("test_arguments", "test_fusion_rules")
+NUMPY = ("test_bounds_float", "test_near_ties", "test_scales")
+NUMBA = ("test_certificates", "test_bounds_numba", "test_thresholds")
 
 TARGETS = [
+    # dispatch
     Target("crossmodal_fast/_dispatch.py", DISPATCH),
     Target("crossmodal_fast/_usable.py", DISPATCH),
-    Target("crossmodal_fast/_config.py", DISPATCH),
-    Target("crossmodal_fast/_validate.py", ("test_limits", "test_errors")),
-    Target(
-        "crossmodal_fast/_arguments.py",
-        ("test_fitting_sentences", "test_fusion_rules", "test_local_scaling", "test_geometry", "test_arrays_refused"),
-    ),
+    Target("crossmodal_fast/_config.py", ("test_config", "test_errors"), "config or control or backend or environment"),
     Target("kernels/tiles/worth.py", ("test_dispatch",)),
     Target("kernels/tiles/devices.py", ("test_dispatch",)),
+    # validation
+    Target("crossmodal_fast/_validate.py", ("test_limits", "test_errors"), "test_limits or sentence"),
+    Target("crossmodal_fast/_arguments.py", ARGUMENTS),
+    Target("kernels/tiles/finite.py", ("test_limits", "test_errors"), "finite or nan or sentence"),
+    # certificate
+    Target("kernels/tiles/encode.py", NUMPY, "not numba"),
+    Target("kernels/tiles/loop.py", NUMPY, "not numba"),
+    Target("kernels/tiles/shortlist.py", NUMPY, "not numba"),
+    Target("kernels/tiles/sides.py", NUMBA),
+    Target("kernels/tiles/nearness.py", ("test_near", "test_certificates"), "near"),
+    Target("kernels/tiles/cuda/bounds.py", ("test_cuda_certificates", "test_cuda_bounds")),
 ]

@@ -9,6 +9,7 @@ import pytest
 
 from . import mutants, planting
 from .forks import in_child
+from .reasons import LEFT
 
 TIMES, SECONDS = 10.0, 20.0  # of the tests' own time; and so much for what a busy machine does beside
 SURVIVED, NOT_RUN, AT_IMPORT = "survived", "not run", "at import"
@@ -60,7 +61,9 @@ class Trials:
         gc.freeze()  # else a collection in a child copies all pages
         for mutant in mutants.mutants(source):
             if mutant.in_body and self.chosen(mutant):
-                found[mutant.number] = self._fate(session, source, mutant, seen)
+                fate = found[mutant.number] = self._fate(session, source, mutant, seen)
+                if fate in LEFT:
+                    say(f"    line {mutant.lines[0]}, {fate}: {mutant.key}")
         self.answers.write_bytes(pickle.dumps(found))
         return True
 
