@@ -182,13 +182,20 @@ class Gallery:
         )  # fmt: skip
         return given_back(queries, found)
 
+    def __getstate__(self) -> dict[str, Any]:
+        if self._held.file is not None:
+            raise TypeError(
+                "a gallery on disk must be loaded where it is used, got a copy or a pickle of it: send its path"
+            )
+        return self.__dict__
+
     def add(self, vectors: Any, ids: Any = None) -> None:
         """Append rows (p, d). ids default to the numbers after the largest; a refused call changes nothing."""
         vectors, held = _vectors("vectors", vectors), self._held
         _validate.same_features("vectors", vectors, "gallery", held.vectors)
+        _validate.joined("vectors", vectors.dtype, held.vectors.dtype)
         new = _ids(ids, vectors.shape[0], held.ids)
         if held.file is not None:
-            np.result_type(held.vectors.dtype, vectors.dtype)  # raises where no dtype holds both
             Rows("vectors", vectors, self._check_finite).refuse_unfinite()
             self._changed(_gallery_file.append, vectors, new)
             return

@@ -140,6 +140,16 @@ def same_features(x_name: str, x: Any, y_name: str, y: Any) -> None:
         )
 
 
+def joined(name: str, dtype: Any, held: Any) -> None:
+    """Refuse rows where no dtype holds theirs and those that are there, such as float16 and bfloat16."""
+    try:
+        np.result_type(dtype, held)
+    except TypeError as none:
+        raise TypeError(
+            f"{name} must have a dtype that goes with {held}, got {dtype}: convert them to float32"
+        ) from none
+
+
 def batch(x_name: str, x: Any, y_name: str, y: Any) -> tuple[int, ...]:
     """The leading axes that both sides broadcast to."""
     try:

@@ -165,6 +165,18 @@ def test_grids_choose_a_transfer():
             "X is A, y is B: options must be a dict or None, got 'ridge'",
         ),
         (
+            lambda: estimators.TransferRegressor(options={"method": "ridge"}).fit(X, Y),
+            "options must be without ['method', 'center', 'sample_weight'], which are parameters, got 'method'",
+        ),
+        (
+            lambda: estimators.TransferRegressor().fit(X, scipy.sparse.csr_array(Y)),
+            "y must be dense, got csr_array: y.toarray() is",
+        ),
+        (
+            lambda: estimators.CrossModalMatcher(match_options={"k": 3}).fit(Y).predict(Y),
+            "match_options must be without ['k', 'metric', 'method'], which are parameters, got 'k'",
+        ),
+        (
             lambda: estimators.CrossModalMatcher(match_options=3).fit(Y).predict(Y),
             "match_options must be a dict or None, got 3",
         ),

@@ -1,7 +1,9 @@
 """Galleries in files: searched where they lie, changed without a moment at which they are neither old nor new."""
 
+import copy
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -404,6 +406,26 @@ def test_a_directory_that_grew_too_long_and_a_file_that_is_read_only(tmp_path, m
     monkeypatch.setattr(_append, "open", lambda *_: (_ for _ in ()).throw(refusing), raising=False)
     with pytest.raises(FileError, match="must be writable, got Permission denied"):
         stored.add(ROWS[:1])
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_rows_that_no_dtype_holds_with_the_others(on_disk, tmp_path):
+    path = saved(tmp_path / "gallery", ROWS.astype(ml_dtypes.bfloat16))
+    gallery = cmf.Gallery.load(path, on_disk=on_disk, writable=on_disk)
+    with pytest.raises(
+        TypeError, match=r"^vectors must have a dtype that goes with bfloat16, got float16: convert them"
+    ):
+        gallery.add(ROWS.astype(np.float16))
+    assert len(gallery) == len(ROWS)
+
+
+def test_what_lies_in_a_file_is_not_copied(tmp_path):
+    gallery = cmf.Gallery.load(saved(tmp_path / "gallery", ROWS), on_disk=True)
+    for copied in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(
+            TypeError, match=r"^a gallery on disk must be loaded where it is used, got a copy or a pickle"
+        ):
+            copied(gallery)
 
 
 def test_bfloat16_needs_its_library(tmp_path, monkeypatch):

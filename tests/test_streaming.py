@@ -233,6 +233,13 @@ def test_results_take_the_place_of_no_rows(given, output, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_other_arguments_are_named():
+    with pytest.raises(
+        TypeError, match=r"^search arguments must be among \['backend', .*'progress'\], got 'return_stats'$"
+    ):
+        streaming.topk(QUERIES, GALLERY, K, return_stats=True)
+
+
 def test_a_part_is_told_what_those_before_it_found(tmp_path, monkeypatch):
     told, select = [], _search.select
     monkeypatch.setattr(

@@ -81,14 +81,16 @@ class CrossModalMatcher(BaseEstimator):
                 f"got {X.shape[1]} and {y.shape[1]}"
             )
         with about(f"transfer ({SIDES})"):
-            options = keywords("transfer_options", self.transfer_options) | controls(self.control)
+            options = keywords("transfer_options", self.transfer_options, ("method",)) | controls(self.control)
             self.transfer_map_ = None if self.transfer is None else fit_transfer(X, y, self.transfer, **options)
         self.gallery_ = y
         return self
 
     def match(self, X: Any) -> Matches:
         """Pairs of X (m, d_in) with the gallery: (row of X, row of the gallery, score), best first in each row."""
-        given = {"k": self.n_neighbors, "metric": self.metric} | keywords("match_options", self.match_options)
+        given = {"k": self.n_neighbors, "metric": self.metric} | keywords(
+            "match_options", self.match_options, ("k", "metric", "method")
+        )
         return match(self._mapped(X), self.gallery_, self.method, **given, **controls(self.control))
 
     def predict(self, X: Any) -> Any:

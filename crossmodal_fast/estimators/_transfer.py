@@ -2,6 +2,7 @@
 
 from typing import Any, Self
 
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -13,10 +14,13 @@ SIDES = "X is A, y is B"
 """Put before what `fitting` says of its arguments."""
 
 
-def keywords(name: str, value: Any) -> dict[str, Any]:
-    """A parameter that holds keyword arguments."""
+def keywords(name: str, value: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A parameter that holds keyword arguments, none of those that are parameters themselves."""
     if not isinstance(value, dict | None):
         raise TypeError(f"{name} must be a dict or None, got {brief(value)}")
+    for one in taken:
+        if one in (value or {}):
+            raise ValueError(f"{name} must be without {list(taken)}, which are parameters, got {one!r}")
     return value or {}
 
 
@@ -70,13 +74,15 @@ class TransferRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from pairs, rows of X (n, d_in) and of y (n, d_out) or (n,), n >= 2, with weights (n,) if given."""
+        if issparse(y):
+            raise TypeError(f"y must be dense, got {type(y).__name__}: y.toarray() is")
         X, y = validate_data(self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True, ensure_min_samples=2)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
         with about(SIDES):
             self.transfer_map_ = fit_transfer(
                 X, y.reshape(len(y), -1), self.method, center=self.center, sample_weight=sample_weight,
-                **keywords("options", self.options), **controls(self.control),
+                **keywords("options", self.options, ("method", "center", "sample_weight")), **controls(self.control),
             )  # fmt: skip
         alone = y.ndim == 1
         self.coef_ = self.transfer_map_.M[0] if alone else self.transfer_map_.M

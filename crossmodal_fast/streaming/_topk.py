@@ -81,6 +81,9 @@ def topk(
            [0]])
     """
     given: dict[str, Any] = dict(search)
+    for name in given:
+        if name not in Search.__annotations__:
+            raise TypeError(f"search arguments must be among {sorted(Search.__annotations__)}, got {name!r}")
     control: Any = {name: given.pop(name) for name in CHECKS if name in given}
     settled = resolve(control)
     target = None if output is None else check_destination(output)
