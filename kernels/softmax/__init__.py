@@ -7,11 +7,12 @@ entry x_ij where x are ready scores (y and metric None). One pass over the score
 With E_ij the accuracy of `pairwise_distances` for float32 (all inputs fit it) or float64, w = 2**-24 or 2**-53, and N
 terms in a sum, each result is within
 
-    beta max E_ij + 2**-51 max(beta |s_ij| + |bias|) + (10 + log N) w + N exp(-80)
+    beta max E_ij + 2**-51 max(beta |s_ij| + |bias|) + (10 + log N) w + (N + 8 B) 2**-53 + N exp(-80)
 
-of the exact value: a sum is 1-Lipschitz in the largest error of its terms; what a term loses when its distance z from
-the largest is rounded weighs sum e**-z z w / sum e**-z <= w log N (the entropy of the weights); an exponential is
-within 8 w of its value; sums are float64. NaN and infinity give what the formula gives.
+of the exact value, where terms come in B blocks: a sum is 1-Lipschitz in the largest error of its terms; what a term
+loses when its distance z from the largest is rounded weighs sum e**-z z w / sum e**-z <= w log N (the entropy of the
+weights); an exponential is within 8 w of its value; sums are float64, rescaled once a block at most. NaN and infinity
+give what the formula gives.
 Cost: 2 m n d flops and m n exponentials for each of the two.
 Source: running sums, Milakov and Gimelshein (2018); bounds direct from the definition.
 """
