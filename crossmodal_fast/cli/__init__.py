@@ -51,6 +51,8 @@ def _sentence(error: Exception) -> str | None:
         return f"{error.format_message().rstrip('.')}; see {command} --help"
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("crossmodal_fast"):
         return f"{error.name} is not installed: pip install 'crossmodal-fast[demo]'"
+    if isinstance(error, ImportError):
+        return f"a library cannot be imported ({error}): install it anew"
     if isinstance(error, OSError) and error.strerror:
         return f"'{error.filename}': {error.strerror}" if error.filename else error.strerror
     if isinstance(error, (ValueError, TypeError, MemoryError, OSError, BackendUnavailable)):

@@ -4,6 +4,7 @@ import os
 from importlib import metadata
 from pathlib import Path
 
+LEAST = 14  # as setup.py asks
 WHEELS = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy-rocm-7-0")  # each of them is the module cupy
 
 
@@ -29,9 +30,14 @@ def _version(name):
 
 def _module():
     try:
-        import cupy  # noqa: F401 - whether it can be
+        import cupy
+
+        cupy.cuda.runtime  # noqa: B018 - whether it is there: another module, or what is left of one, may have the name
     except Exception as error:  # noqa: BLE001 - whatever a broken installation raises
         return f"cupy cannot be imported ({_brief(error)})"
+    version = str(getattr(cupy, "__version__", LEAST))
+    if version.partition(".")[0].isdecimal() and int(version.partition(".")[0]) < LEAST:
+        return f"cupy {version} is too old; pip install 'cupy-cuda13x[ctk]>={LEAST}'"
     return None
 
 
