@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: between any two calls that a search makes, it ends there and leaves nothing behind it.
+"""Ctrl-C at any moment, or no memory, also in a worker: the search ends there and leaves nothing behind it.
 
 Python looks for a signal when a function begins and when a built-in one has returned; at the n-th such place in our
 files a profile function raises KeyboardInterrupt, for every n or one in so many.
@@ -21,7 +21,8 @@ import crossmodal_fast as cmf
 from crossmodal_fast import cli, streaming
 from crossmodal_fast.kernels.tiles import pool
 
-what, trials = sys.argv[1], int(sys.argv[2])
+what, trials, workers = sys.argv[1], int(sys.argv[2]), sys.argv[4] == "workers"
+raised = {"interrupt": KeyboardInterrupt, "memory": MemoryError}[sys.argv[3]]
 OURS = tuple(os.path.dirname(module.__file__) for module in (cmf, sys.modules[pool.__name__.rpartition(".tiles")[0]]))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 rng = np.random.default_rng(5)
@@ -105,19 +106,22 @@ class Profile:
             self.count += 1
             if self.count == self.at:
                 sys.setprofile(None)
-                raise KeyboardInterrupt
+                raise raised
 
 
 def interrupted(at):
     # (whether it was interrupted, how many places there were, the answer)
     profile, answer = Profile(at), None
+    if workers:  # threads that know the function from their first line on
+        pool._pool.shutdown()
+        pool._forget()
     try:
-        sys.setprofile(profile)
+        (threading.setprofile if workers else sys.setprofile)(profile)
         answer = call()
-    except KeyboardInterrupt:
+    except raised:
         return True, profile.count, None
     finally:
-        sys.setprofile(None)
+        (threading.setprofile if workers else sys.setprofile)(None)
     return False, profile.count, answer
 
 
@@ -156,8 +160,8 @@ ALL = [
 ]  # fmt: skip
 
 
-def interrupts(what, trials):
-    command = [sys.executable, "-c", SCRIPT, what, str(trials)]
+def interrupts(what, trials, error="interrupt", where="main"):
+    command = [sys.executable, "-c", SCRIPT, what, str(trials), error, where]
     alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=alone, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -176,3 +180,11 @@ def test_interrupts_at_some_places(what):
 @pytest.mark.parametrize("what", ALL)
 def test_interrupts_at_many_places(what):
     interrupts(what, 400)
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
+@pytest.mark.parametrize("where", ["main", "workers"])
+@pytest.mark.parametrize("what", ["numba", "both", "within", "ranks", "gallery"])
+def test_no_memory_at_many_places(what, where):
+    interrupts(what, 200 if where == "main" else 40, "memory", where)
