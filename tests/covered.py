@@ -5,6 +5,11 @@ LLVM IR runs. The second runs tests of the searches with `-p interpreted`: kerne
 written in, whose lines no tracer sees once they are machine code. (NUMBA_DISABLE_JIT does not do that: `jit.kernel`
 compiles all the same, and intrinsics cannot run without.)
 
+What neither pass sees: what LLVM makes of the IR of simd.py, lanes.py, tile.py, canonical.py and bits.py, whose Python
+only emits it; lines of the second pass whose tests are not through after a time, or lean on what float32 does where it
+meets a number of Python; and on a machine without a GPU what tiles/cuda/driver.py and staging.py do with CuPy
+itself, in whose place the tests have an emulator.
+
 `python tests/covered.py [test file ...]` runs the first pass over some files only and looks at what there is.
 """
 

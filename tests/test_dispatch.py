@@ -92,6 +92,12 @@ def test_a_backend_without_any_kernel_gives_the_first_reason(monkeypatch):
     assert cmf.backends() == {name: f"pairwise on {name}" for name in ("cuda", "numba", "numpy")}
 
 
+def test_a_kernel_says_what_it_cannot_run():
+    assert refusal(backend="numpy", precision="int8") == (
+        "topk cannot run with backend='numpy' (numpy: it scans in float32 or float64, not precision='int8')"
+    )
+
+
 def test_auto_says_what_kept_every_backend(monkeypatch):
     monkeypatch.setattr(_dispatch, "obstacle", lambda operation, backend: f"no {backend}")
     assert refusal() == "topk cannot run with backend='auto' (cuda: no cuda; numba: no numba; numpy: no numpy)"
@@ -104,6 +110,8 @@ def test_a_library_is_loaded_only_if_it_is_there(monkeypatch):
     assert _dispatch.loaded("no_such_library_at_all").__name__ == "found"
     monkeypatch.setitem(sys.modules, "hidden_library", None)
     assert not _usable.found("hidden_library")
+    monkeypatch.setitem(sys.modules, "nameless_library", ModuleType("nameless_library"))  # without a spec
+    assert _usable.found("nameless_library") is False
 
 
 # ------------------------------------------------------------------------------------------------ a library at fault
@@ -239,11 +247,11 @@ def test_matrices_must_pay_for_numba():
     assert numba_objects("transfer", Sized(17, 4096), one, None, None) == "BLAS maps 17 rows by one matrix"
     said = numba_objects("transfer", Sized(16, 4096), Sized(4095, 4096), None, None)
     assert said == f"NumPy is through with {4095 * 4096} numbers before Numba is ready"
-    many, which = Sized(1024, 128, 128), np.zeros(1)
+    many, which = Sized(1024, 64, 256), np.zeros(1)
     assert numba_objects("transfer", Sized(1024, 128), many, None, which) is None
     said = numba_objects("transfer", Sized(1023, 128), many, None, which)
-    assert said == f"NumPy is through with {1023 * 128 * 128} numbers before Numba is ready"
-    assert numba_objects("transfer", Sized(2000, 128), Sized(1023, 128, 128), None, which)
+    assert said == f"NumPy is through with {1023 * 64 * 256} numbers before Numba is ready"
+    assert numba_objects("transfer", Sized(2000, 128), Sized(1023, 64, 256), None, which)
 
 
 def test_numpy_is_never_left_aside():
@@ -284,6 +292,12 @@ def test_a_card_must_be_twice_as_fast(cupy, first, prepared, copied, threads, mo
         return 2.0 * m * n * d / (1.3e11 * threads) - 2 * device
 
     assert gain(found) >= 0 > gain(found - 1)
+
+
+def test_a_gallery_on_the_card_costs_no_copy(monkeypatch):
+    """Not even of one row, which is 4 GB here and would take as long again as the query."""
+    there = SimpleNamespace(begins="cuda".__eq__)
+    assert on_card(monkeypatch, Sized(1, 1 << 30), Sized(90, 1 << 30), threads=1, prepared=there) is None
 
 
 def test_what_a_card_would_not_do_by_itself(monkeypatch):

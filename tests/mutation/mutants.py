@@ -97,6 +97,8 @@ def variants(node: ast.AST) -> Iterator[ast.AST]:
             yield changed
         case ast.Break() | ast.Continue():
             yield JUMPS[type(node)]()
+        case ast.Expr(value=ast.Yield() | ast.YieldFrom()):
+            return  # without it the function is another kind of function
         case ast.Raise() | ast.Expr():
             yield ast.Pass()
 

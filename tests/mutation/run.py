@@ -7,6 +7,9 @@ run at import is changed as it is imported, in a fork of the server, and meets a
 
 A mutant is killed by a failed test, by a crash, or by taking ten times as long as the tests do unchanged. Survivors,
 each with its reason from `reasons.py`, go to `survivors.md`. One without a reason, or a reason without one, fails.
+
+Needs no machine of its own, but time: a mutant takes about half a second of a core, one that survives all tests of its
+lines. `survivors.md` keeps what it says of files that a run leaves out.
 """
 
 import argparse

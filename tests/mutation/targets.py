@@ -26,9 +26,10 @@ class Target:
 
 
 DISPATCH = ("test_dispatch", "test_config")
-ARGUMENTS = ("test_arguments", "test_fusion_rules")
+ARGUMENTS = ("test_arguments",)
 NUMPY = ("test_bounds_float", "test_near_ties", "test_scales")
-NUMBA = ("test_certificates", "test_bounds_numba", "test_thresholds")
+NUMBA = ("test_certificates", "test_bounds_numba", "test_thresholds", "test_scales", "test_topk")
+ON_NUMBA = "certificates or bounds_numba or thresholds or (scales and numba) or (equals_the_law and numba and integers)"
 
 TARGETS = [
     # dispatch
@@ -45,7 +46,7 @@ TARGETS = [
     Target("kernels/tiles/encode.py", NUMPY, "not numba"),
     Target("kernels/tiles/loop.py", NUMPY, "not numba"),
     Target("kernels/tiles/shortlist.py", NUMPY, "not numba"),
-    Target("kernels/tiles/sides.py", NUMBA),
+    Target("kernels/tiles/sides.py", NUMBA, ON_NUMBA),
     Target("kernels/tiles/nearness.py", ("test_near", "test_certificates"), "near"),
     Target("kernels/tiles/cuda/bounds.py", ("test_cuda_certificates", "test_cuda_bounds")),
 ]
