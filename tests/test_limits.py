@@ -341,3 +341,26 @@ def test_values_in_sentences_are_cut_behind_sixty_signs():
         said = repr(text) if size == 58 else repr(text)[:57] + "..."
         assert _validate.brief(text) == said
     assert _validate.brief(np.ones((2, 2))) == "array([[1., 1.], [1., 1.]])"
+
+
+# -------------------------------------------------------------------------------------------------------------- control
+
+CONTROL = {
+    "devices": ([None, "all", [0], (0, 1)], [[], [True], [-1], [0.5], ["0"], "0", b"0", bytearray(1), 0, {0}]),
+    "max_bytes": ([1, np.int64(1)], [0, -1, True, 1.0, "1"]),
+    "n_threads": ([None, 1, np.int8(2)], [0, -1, True, 1.0, "1"]),
+    "precision": (["auto", "int6"], [["auto"], 6, "int5"]),
+    "progress": ([True, False, print], [1, 0, "yes"]),
+    "check_finite": ([True, False], [1, 0, "yes"]),
+}
+
+
+@pytest.mark.parametrize("name", CONTROL)
+def test_control_arguments(name):
+    taken, refused = CONTROL[name]
+    for value in taken:
+        with cmf.config_context(**{name: value}):
+            pass
+    for value in refused:
+        with pytest.raises(ValueError, match=f"^{name} must be "), cmf.config_context(**{name: value}):
+            pass

@@ -35,7 +35,11 @@ TARGETS = [
     # dispatch
     Target("crossmodal_fast/_dispatch.py", DISPATCH),
     Target("crossmodal_fast/_usable.py", DISPATCH),
-    Target("crossmodal_fast/_config.py", ("test_config", "test_errors"), "config or control or backend or environment"),
+    Target(
+        "crossmodal_fast/_config.py",
+        ("test_config", "test_errors", "test_limits"),
+        "test_config or sentence or control or environment",
+    ),
     Target("kernels/tiles/worth.py", ("test_dispatch",)),
     Target("kernels/tiles/devices.py", ("test_dispatch",)),
     # validation
