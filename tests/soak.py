@@ -1,11 +1,13 @@
 """64 threads that call for minutes: mixed operations, each answer compared; memory and open files must not grow by 1 %.
 
 `make soak SECONDS=600`. What is compared are medians of samples: of the second fifth of the time, when every thread has
-made its workspaces, and of the last fifth. glibc has 16 arenas on two cores, each of which keeps what its threads held
-at their most, at whatever moment that was: with them the median still grew by 3.6 % in ten minutes. Here it has two.
+made its workspaces, and of the last fifth. glibc keeps what is free in pieces between what is held, the more the longer
+64 threads call: so the median still grew by 4 to 5 % in ten minutes, while one thread held 0.1 % more after 9,000.
+Here free pages are given back now and then (malloc_trim), so that what is measured is what is held.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import statistics
@@ -23,7 +25,7 @@ from crossmodal_fast import files, streaming
 from test_stress import calls, equal, flat, handles, resident
 
 CALLERS = 64
-SAMPLE_S = 0.25
+SAMPLE_S, TRIM_S = 0.25, 1.0
 GROWTH = 0.01
 RAISED = ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError
 HUNG_S = 120  # after the end, until which every thread has to come back
@@ -96,8 +98,10 @@ def work(seconds):
         threads = [threading.Thread(target=caller, args=(number,), daemon=True) for number in range(CALLERS)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join(max(0.0, until + HUNG_S - time.monotonic()))
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
+        while any(thread.is_alive() for thread in threads) and time.monotonic() < until + HUNG_S:
+            time.sleep(TRIM_S)
+            trim(0)
         assert not any(thread.is_alive() for thread in threads), "a caller hangs"
         assert not wrong, wrong[0]
     print(json.dumps({"calls": sum(made), "fewest of a thread": min(made), "callers": CALLERS}), flush=True)
@@ -107,8 +111,7 @@ def soak(seconds):
     """{calls, medians early and late, their growth}; raises where the process that calls failed."""
     command = [sys.executable, __file__, "--work", "--seconds", str(seconds)]
     samples = []
-    alone = os.environ | {"MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=alone) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         if process.stdout.readline() == "begun\n":
             began = time.monotonic()
             while (past := (time.monotonic() - began) / seconds) < 1 and process.poll() is None:
