@@ -1,9 +1,9 @@
 """64 threads that call for minutes: mixed operations, each answer compared; memory and open files must not grow by 1 %.
 
 `make soak SECONDS=600`. What is compared are medians of samples: of the second fifth of the time, when every thread has
-made its workspaces, and of the last fifth. glibc keeps what is free in pieces between what is held, the more the longer
-64 threads call: so the median still grew by 4 to 5 % in ten minutes, while one thread held 0.1 % more after 9,000.
-Here free pages are given back now and then (malloc_trim), so that what is measured is what is held.
+made its workspaces, and of the last fifth. One thread holds 0.1 % more after 9,000 calls, with malloc_trim; of 64 the
+median still grew by 4 to 5 % in ten minutes, ever more slowly, and by 5 % in three though free pages are given back
+here now and then. So this fails at present: whether it is the allocator, whose pages many threads share, is open.
 """
 
 import argparse
