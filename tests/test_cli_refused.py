@@ -248,6 +248,7 @@ def test_without_the_extra(capsys, monkeypatch, package):
     ("error", "sentence"),
     [
         (ModuleNotFoundError(name="sklearn"), "sklearn is not installed: pip install 'crossmodal-fast[demo]'"),
+        (ImportError("cannot load", name="scipy"), "a library cannot be imported (cannot load): install it anew"),
         (OSError(errno.EIO, "Input/output error", "a.npy"), "'a.npy': Input/output error"),
         (OSError(errno.EIO, "Input/output error"), "Input/output error"),
         (MemoryError(), "MemoryError"),

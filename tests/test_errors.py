@@ -2,12 +2,14 @@
 # ruff: noqa: E501 - one row, one sentence
 
 import ast
+import copy
 import functools
 import itertools
 import traceback
 from pathlib import Path
 from unittest import mock
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -195,6 +197,7 @@ VALUES = [
 ]  # fmt: skip
 
 DTYPES = [
+    (lambda: cmf.Gallery(Y.astype(ml_dtypes.bfloat16)).add(Y.astype(np.float16)), "vectors must have a dtype that goes with bfloat16, got float16: convert them to float32"),
     (lambda: topk(X, Y, 2, mask=np.ma.ones(5, bool)), "mask must be an array without masked or missing entries, got MaskedArray"),
     (lambda: topk(X, Y, 2, bias=([1, [2]], 0)), "bias[0] must be an array, got [1, [2]]"),
     (lambda: topk(k=2.0), "k must be a whole number, got 2.0"),
@@ -325,13 +328,17 @@ def on_disk_refusals(folder):
             lambda: cmf.Gallery.load(older, on_disk=True),
             f"'{older}' must be saved anew to be read on disk, got an older .npz: load and save it",
         ),
+        (
+            lambda: copy.copy(cmf.Gallery.load(whole, on_disk=True)),
+            "a gallery on disk must be loaded where it is used, got a copy or a pickle of it: send its path",
+        ),
     ]
 
 
-@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("at", range(4))
 def test_what_a_gallery_on_disk_refuses(at, tmp_path):
     call, sentence = on_disk_refusals(tmp_path)[at]
-    assert str(refused(FileError if at == 2 else ValueError, call).value) == sentence
+    assert str(refused((ValueError, ValueError, FileError, TypeError)[at], call).value) == sentence
 
 
 def spoiled_galleries(folder):

@@ -173,8 +173,8 @@ def test_grids_choose_a_transfer():
             "y must be dense, got csr_array: y.toarray() is",
         ),
         (
-            lambda: estimators.CrossModalMatcher(match_options={"k": 3}).fit(Y).predict(Y),
-            "match_options must be without ['k', 'metric', 'method'], which are parameters, got 'k'",
+            lambda: estimators.CrossModalMatcher(match_options={"method": "mutual"}).fit(Y).predict(Y),
+            "match_options must be without ['method'], which are parameters, got 'method'",
         ),
         (
             lambda: estimators.CrossModalMatcher(match_options=3).fit(Y).predict(Y),

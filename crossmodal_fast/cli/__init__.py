@@ -49,9 +49,10 @@ def _sentence(error: Exception) -> str | None:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else PROGRAM
         return f"{error.format_message().rstrip('.')}; see {command} --help"
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("crossmodal_fast"):
+    ours = isinstance(error, ImportError) and (error.name or "").startswith("crossmodal_fast")
+    if isinstance(error, ModuleNotFoundError) and error.name and not ours:
         return f"{error.name} is not installed: pip install 'crossmodal-fast[demo]'"
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) and not ours:
         return f"a library cannot be imported ({error}): install it anew"
     if isinstance(error, OSError) and error.strerror:
         return f"'{error.filename}': {error.strerror}" if error.filename else error.strerror

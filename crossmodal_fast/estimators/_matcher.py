@@ -89,7 +89,7 @@ class CrossModalMatcher(BaseEstimator):
     def match(self, X: Any) -> Matches:
         """Pairs of X (m, d_in) with the gallery: (row of X, row of the gallery, score), best first in each row."""
         given = {"k": self.n_neighbors, "metric": self.metric} | keywords(
-            "match_options", self.match_options, ("k", "metric", "method")
+            "match_options", self.match_options, ("method",)
         )
         return match(self._mapped(X), self.gallery_, self.method, **given, **controls(self.control))
 
