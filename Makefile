@@ -24,7 +24,7 @@ demo: $(VENV)/installed-demo  ## match images, speech and written words; picture
 test test-all: export OPENBLAS_NUM_THREADS := 1
 test test-all: export PYTHONDONTWRITEBYTECODE :=
 
-test: check  ## all that CI runs: ruff, mypy and the tests
+test: check docs  ## all that CI runs: ruff, mypy, the documentation and the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-all: check  ## the tests that take minutes as well
