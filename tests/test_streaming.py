@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import pytest
 import crossmodal_fast as cmf
 from crossmodal_fast import streaming
 from crossmodal_fast.files import FileError
-from crossmodal_fast.streaming import _journal, _run, _search, _sources
+from crossmodal_fast.streaming import _journal, _reading, _run, _search, _sources
 from stores import PairStore, Store
 
 RANDOM = np.random.default_rng(5)
@@ -85,7 +87,7 @@ def test_squares_that_tie_as_roots_are_told_apart():
     """Two float64 numbers whose float64 roots are equal: the nearer row comes first, though it is in a later part."""
     near = next(value for value in np.linspace(3.5, 3.9) if np.sqrt(value) == np.sqrt(np.nextafter(value, 4)))
     further = np.nextafter(near, 4)
-    order = _search.order_of("euclidean", False)
+    order = _search.order_of("euclidean", {}, 8, False)
     best = _search.nothing(1, 2).with_others(np.array([[further]]), np.array([[0]]))
     best = best.with_others(np.array([[near]]), np.array([[500]]))
     assert best.indices.tolist() == [[500, 0]]
@@ -119,6 +121,14 @@ def test_more_wanted_than_a_part_has_and_rows_of_oneself(tmp_path):
     path = path_of(tmp_path, GALLERY)
     same(streaming.topk(QUERIES, path, 330), cmf.topk(QUERIES, GALLERY, 330))
     same(streaming.topk(path, path, 3, exclude_self=True), cmf.topk(GALLERY, GALLERY, 3, exclude_self=True))
+
+
+@pytest.mark.parametrize(("metric", "given"), [
+    ("minkowski", None), ("minkowski", {"p": 2}), ("minkowski", {"p": 3}), ("euclidean", {"w": np.arange(1.0, 9.0)}),
+])  # fmt: skip
+def test_metrics_that_keywords_make_another(metric, given, tmp_path):
+    expected = cmf.topk(QUERIES, GALLERY, K, metric, metric_kwargs=given)
+    same(streaming.topk(QUERIES, path_of(tmp_path, GALLERY), K, metric, metric_kwargs=given), expected)
 
 
 @pytest.mark.parametrize("metric", ["seuclidean", "mahalanobis"])
@@ -238,6 +248,31 @@ def test_other_arguments_are_named():
         TypeError, match=r"^search arguments must be among \['backend', .*'progress'\], got 'return_stats'$"
     ):
         streaming.topk(QUERIES, GALLERY, K, return_stats=True)
+
+
+class Waiting(_sources.Source):
+    """Rows whose first chunk takes until `gate` opens."""
+
+    def read(self, start, stop):
+        if start == 0:
+            self.gate.wait()
+        return super().read(start, stop)
+
+
+def test_readers_far_from_each_other():
+    """One who goes on behind what is read ahead takes nothing from those who wait for it."""
+    source, far = Waiting("gallery", GALLERY), 13 * 32
+    source.gate = threading.Event()
+    with _reading.Ahead(source, 0, len(GALLERY), 16 * 32 * _reading.SHARE) as store, ThreadPoolExecutor(3) as readers:
+        spans = [slice(0, 16), slice(16, 32), slice(far, far + 16)]
+        assert store._step == 16
+        found = []
+        for span in spans:
+            found.append(readers.submit(store.__getitem__, span))
+            time.sleep(0.05)
+        source.gate.set()
+        for span, rows in zip(spans, found, strict=True):
+            np.testing.assert_array_equal(rows.result(), GALLERY[span])
 
 
 def test_a_part_is_told_what_those_before_it_found(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,10 @@ class Ahead:
             for old in [old for old in self._held if not number - BEHIND <= old <= number + COMING]:
                 self._held.pop(old).cancel()
             coming = self._held[number]
-        return coming.result()
+        try:
+            return coming.result()
+        except CancelledError:  # another reader is far from here, and took it for one that nobody waits for
+            return self._read(number * self._step)
 
     def _read(self, first: int) -> Array:
         start = self._start + first

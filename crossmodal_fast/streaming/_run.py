@@ -71,8 +71,7 @@ class Run:
             if metric in FROM_ALL_ROWS and FROM_ALL_ROWS[metric] not in given:
                 sides = (Rows(side.name, side.rows, settled.check_finite) for side in (x, y))
                 given = metrics.keywords(metric, given, *sides)
-        self.metric_kwargs = given
-        self.order = order_of(metric, bias is not None)
+        self.order = order_of(metric, given, x.shape[1], bias is not None)
         room = {name: max(1, int(share * settled.max_bytes)) for name, share in SHARES.items()}
         most = room["engine"] // (2 * (LIST_BYTES + STATE_BYTES * self.k))  # in one pass of the engine
         rows = min(room["queries"] // x.row_bytes, room["results"] // (STATE_BYTES * self.k), most)
@@ -102,7 +101,7 @@ class Run:
             "gallery": self.y.known_by(),
             "k": self.k,
             "metric": self.order.metric,
-            "metric_kwargs": {name: np.asarray(value).tolist() for name, value in self.metric_kwargs.items()},
+            "metric_kwargs": {name: np.asarray(value).tolist() for name, value in self.order.keywords.items()},
             "exclude": _crc_of(self.restrictions.exclude),
             "mask": _crc_of(self.restrictions.mask),
             "bias": [_crc_of(side) for side in self.restrictions.bias or ()],
@@ -167,7 +166,7 @@ class Run:
             settled = replace(
                 self.settled, max_bytes=self.engine_bytes, progress=self._within(number, at, tick) or False
             )
-            given = self.order, self.restrictions, self.metric_kwargs, settled, told
+            given = self.order, self.restrictions, settled, told
             best, seen = searched(block, rows, self._counted(parts, at), best, *given)
         if seen and seen < self.k:
             raise ValueError(f"k must be in 1..{seen} (the rows of gallery), got {self.k}")

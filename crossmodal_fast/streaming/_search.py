@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .. import _validate
 from .._config import Config
 from .._search import Pairs, select
+from ..kernels.tiles import metrics
 
 Array = NDArray[Any]
 
@@ -60,9 +61,14 @@ class Order:
     """How a metric's values are kept between parts: euclidean by its squares, whose roots may tie where they do not."""
 
     metric: str
-    kept_as: str
+    keywords: dict[str, Any]
     rooted: bool
     descending: bool
+
+    @property
+    def kept_as(self) -> tuple[str, dict[str, Any]]:
+        """Metric and keywords of the values that are kept."""
+        return ("sqeuclidean", {}) if self.rooted else (self.metric, self.keywords)
 
     def values(self, distances: Array) -> Array:
         return -distances if self.descending else distances
@@ -73,9 +79,9 @@ class Order:
             return (0.0 - found if self.descending else found).astype(dtype)
 
 
-def order_of(metric: str, biased: bool) -> Order:
-    rooted = metric == "euclidean" and not biased
-    return Order(metric, "sqeuclidean" if rooted else metric, rooted, metric == "dot")
+def order_of(metric: str, keywords: dict[str, Any], d: int, biased: bool) -> Order:
+    found = metrics.metric(metric, d, keywords)  # minkowski may be euclidean, which with weights is another's
+    return Order(metric, keywords, found.rooted and not biased, found.descending)
 
 
 def nothing(m: int, k: int) -> Best:
@@ -89,7 +95,6 @@ def searched(
     best: Best,
     order: Order,
     restrictions: Restrictions,
-    metric_kwargs: dict[str, Any],
     settled: Config,
     told: Callable[[Best, int], None],
 ) -> tuple[Best, int]:
@@ -100,7 +105,7 @@ def searched(
         sides = ("queries", queries), ("gallery", _validate.gallery("gallery", part))
         pairs = restrictions.of(rows, slice(start, seen))
         ((distances, indices),), _ = select(
-            *sides, (min(k, len(part)), 0), order.kept_as, metric_kwargs, pairs, np.float64, settled, limit=best.limit()
+            *sides, (min(k, len(part)), 0), *order.kept_as, pairs, np.float64, settled, limit=best.limit()
         )
         best = best.with_others(order.values(distances), np.where(indices < 0, -1, indices + start))
         told(best, seen)
