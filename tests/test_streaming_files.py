@@ -1,6 +1,7 @@
 """Files that searches in parts read and write: HDF5, zarr, Parquet, safetensors, saved galleries; the command line."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,6 +171,24 @@ def test_files_that_are_refused(tmp_path, monkeypatch):
             call()
         assert str(caught.value).endswith(".h5' needs h5py: pip install 'crossmodal-fast[stores]'")
     assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_words_and_links_beside_the_rows_of_zarr(version):
+    library = pytest.importorskip("zarr")
+    array = library.create_array("words.zarr", data=TARGET, attributes={"from": "rows.pickle"}, zarr_format=version)
+    Path("words.zarr/dangling").symlink_to("nowhere")
+    found = streaming.topk(SOURCE, "words.zarr", 4, backend="numpy")
+    for part, other in zip(found, cmf.topk(SOURCE, array[:], 4, backend="numpy"), strict=True):
+        np.testing.assert_array_equal(part, other)
+
+
+def test_a_data_set_of_nothing():
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("empty.h5", "w") as file:
+        file["empty"] = h5py.Empty("f4")
+    with pytest.raises(FileError, match=r"^'empty' in 'empty.h5' must be 2-D, one row per item, got nothing: write"):
+        streaming.topk(SOURCE, ("empty.h5", "empty"), 4)
 
 
 def test_a_row_group_with_gaps():
