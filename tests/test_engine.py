@@ -154,6 +154,17 @@ def test_threads_and_workspace_do_not_show(kind, monkeypatch):
     same(everything(x, y, third, metric, n_threads=3, backend="numba", **filters), lawful)
 
 
+def test_the_least_that_is_named_does_where_no_scan_is_bounded():
+    """Roots with a bias: the room of a scan's lists is none of what such a search needs."""
+    x, y = np.ones((1, 8), np.float32), np.random.default_rng(3).standard_normal((5000, 8)).astype(np.float32)
+
+    def call(max_bytes):
+        bias = np.zeros(1), np.zeros(5000)
+        return cmf.topk(x, y, 3200, bias=bias, max_bytes=max_bytes, n_threads=7, backend="numba")
+
+    call(least_max_bytes(call))
+
+
 def test_one_byte_less_than_the_least_is_refused():
     x, y = crowd()
     third = border(x, y, 7)

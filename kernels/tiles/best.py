@@ -63,7 +63,7 @@ class Best:
         lists = search.shares(panels, self)[0] * panels * search.height * room * select.ENTRY_BYTES
         times = min(MORE, int(FEW_OWNERS * search.max_bytes) // lists)
         self.capacity = 4 * k + times * room
-        if times < 1 or not search.fits(self):
+        if times < 1 or not (search.bounded and search.fits(self)):  # without a scan there are no lists
             self.capacity = 4 * k + room
 
     def __str__(self):
