@@ -117,6 +117,16 @@ def test_restrictions(kind, metric, tmp_path):
         same(found, cmf.topk(QUERIES, GALLERY, K, metric, **restricted()[kind]))
 
 
+def test_a_stored_mask_is_read_where_a_search_asks_for_it():
+    pairs = np.random.default_rng(9).random((30, 450)) < 0.4
+    mask = PairStore(pairs)
+    found = _search.Restrictions(None, mask, None).of(slice(2, 8), slice(100, 400)).mask
+    assert found.shape == (6, 300)
+    np.testing.assert_array_equal(found[1:3, 5:9], pairs[3:5, 105:109])
+    np.testing.assert_array_equal(found[4:9, 290:999], pairs[6:8, 390:400])
+    assert mask.read == 20
+
+
 def test_more_wanted_than_a_part_has_and_rows_of_oneself(tmp_path):
     path = path_of(tmp_path, GALLERY)
     same(streaming.topk(QUERIES, path, 330), cmf.topk(QUERIES, GALLERY, 330))
