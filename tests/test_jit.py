@@ -230,13 +230,15 @@ def test_a_folder_around_it_that_all_may_write(kept):
 
 @UNIX
 def test_folders_that_are_made_belong_to_their_user_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(jit, "folder", lambda: tmp_path / "cache" / ("f" * 16))
+    made = [tmp_path / ".cache", tmp_path / ".cache" / "ours", tmp_path / ".cache" / "ours" / ("f" * 16)]
+    monkeypatch.setattr(jit, "folder", lambda: made[-1])
     before = os.umask(0)
     try:
         jit._write("name.nbc", b"payload")
     finally:
         os.umask(before)
-    assert [(tmp_path / "cache" / name).stat().st_mode & 0o777 for name in ("", "f" * 16)] == [0o700, 0o700]
+    assert [folder.stat().st_mode & 0o777 for folder in made] == 3 * [0o700]
+    assert jit._read("name.nbc") == b"payload"
 
 
 def test_a_stop_while_a_kernel_is_kept_leaves_nothing(kept, monkeypatch):

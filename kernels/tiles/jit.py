@@ -339,8 +339,8 @@ def _write(name, payload):
         return
     with contextlib.suppress(OSError):  # read-only, full: the kernel is there, only not kept
         if not folder().is_dir():
-            folder().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder().mkdir(mode=0o700, exist_ok=True)
+            for around in (*reversed(folder().parents), folder()):  # a umask of 0 makes what nobody may trust
+                around.mkdir(mode=0o700, exist_ok=True)
             _prune()
         if not _ours(os.lstat(folder()), stat.S_ISDIR) or distrusted(folder()):
             return
