@@ -182,12 +182,12 @@ class Gallery:
         )  # fmt: skip
         return given_back(queries, found)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> Any:
         if self._held.file is not None:
             raise TypeError(
                 "a gallery on disk must be loaded where it is used, got a copy or a pickle of it: send its path"
             )
-        return self.__dict__
+        return super().__getstate__()
 
     def add(self, vectors: Any, ids: Any = None) -> None:
         """Append rows (p, d). ids default to the numbers after the largest; a refused call changes nothing."""

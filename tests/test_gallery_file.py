@@ -428,6 +428,16 @@ def test_what_lies_in_a_file_is_not_copied(tmp_path):
             copied(gallery)
 
 
+def test_a_copy_of_one_in_memory_has_all_attributes():
+    class Named(cmf.Gallery):
+        __slots__ = ("name",)
+
+    gallery = Named(ROWS)
+    gallery.name, gallery.note = "rows", 3
+    copied = copy.copy(gallery)
+    assert (copied.name, copied.note, len(copied)) == ("rows", 3, len(ROWS))
+
+
 def test_bfloat16_needs_its_library(tmp_path, monkeypatch):
     path = saved(tmp_path / "gallery", ROWS.astype(ml_dtypes.bfloat16))
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
