@@ -66,7 +66,7 @@ bench: $(VENV)/installed-bench  ## time the operations against their peers, ten 
 	$(BIN)/python benchmarks/report.py
 
 bench-compare: $(VENV)/installed-test  ## this tree against the revision BASE, in turns; CASES=part-of-a-name,.. picks cases
-	$(BIN)/python benchmarks/compare.py '$(BASE)' --cases '$(CASES)'
+	$(BIN)/python benchmarks/compare.py --cases='$(CASES)' -- '$(BASE)'
 
 growth: $(VENV)/installed-test  ## how the time grows with the numbers of queries, rows, features, neighbours: a minute
 	$(BIN)/python benchmarks/growth.py

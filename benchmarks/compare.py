@@ -1,4 +1,4 @@
-"""`python benchmarks/compare.py BASE [--cases a,b]`: this working tree against another revision, case by case.
+"""`python benchmarks/compare.py [--cases=a,b] -- BASE`: this working tree against another revision, case by case.
 
 Both are installed from their files in git into folders of their own, with kernel caches of their own, and run in two
 processes that stay. Each answer is held against float64 first. Then they take turns, one call each, the order changed
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -120,9 +120,10 @@ def started(name, site, cache):
     try:
         yield Side(name, process)
     finally:
-        process.stdin.close()
-        process.terminate()
+        process.kill()  # first: what is still to be written to it then raises at `close`, and matters to nobody
         process.wait()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         process.stdout.close()
 
 
@@ -137,7 +138,9 @@ def turns(case, sides):
     for turn in range(max(LEAST_ROUNDS, min(MOST_ROUNDS, int(SECONDS / both)))):
         for place in (0, 1) if turn % 2 == 0 else (1, 0):
             seconds[place].append(sides[place].ask(time=True)["seconds"])
-    return {"case": case.name, "same": ready[0]["bits"] == ready[1]["bits"]} | ratios(*seconds)
+    digests = [state["bits"] for state in ready]
+    same = None if None in digests else digests[0] == digests[1]
+    return {"case": case.name, "same": same} | ratios(*seconds)
 
 
 def ratios(base, tree):
@@ -160,6 +163,7 @@ def verdict(row):
     return "slower" if row["high"] < 1 - ALIKE else ""
 
 
+BITS = {True: "same", False: "differ", None: ""}  # nothing where an answer has none to compare
 HEAD = ("case", "base", "tree", "base / tree", "middle half", "rounds", "bits", "")
 
 
@@ -168,7 +172,7 @@ def cells(row):
         return row["case"], row["failed"]
     return (
         row["case"], milliseconds(row["base_ms"]), milliseconds(row["tree_ms"]), f"{row['ratio']:.3f}",
-        f"{row['low']:.3f} to {row['high']:.3f}", str(row["rounds"]), "same" if row["same"] else "differ", verdict(row),
+        f"{row['low']:.3f} to {row['high']:.3f}", str(row["rounds"]), BITS[row["same"]], verdict(row),
     )  # fmt: skip
 
 

@@ -17,16 +17,25 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # cases and
 
 PAUSE = 0.03  # seconds before a call: threads of a BLAS spin after the work of the other side
 
-FAULTS = (ArithmeticError, AssertionError, AttributeError, ImportError, NotTimed, TypeError, ValueError)  # of a call
+# Of a call, or of a revision that does not have it: BackendUnavailable is a RuntimeError
+FAULTS = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError, NotTimed, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
 
 
 def bits(answer):
-    """A digest of all arrays of an answer."""
-    parts = answer if isinstance(answer, tuple) else [answer]
-    found = hashlib.sha256()
-    for part in parts:
-        found.update(bits(part).encode() if isinstance(part, tuple) else np.ascontiguousarray(part).tobytes())
-    return found.hexdigest()
+    """A digest of all arrays of an answer, their dtypes and shapes included."""
+    if isinstance(answer, tuple):
+        return digest("".join(map(bits, answer)).encode())
+    rows = np.ascontiguousarray(answer)
+    if rows.dtype.hasobject:
+        raise TypeError(f"an answer must be of numbers, got {type(answer).__name__}")  # bytes would be addresses
+    return digest(f"{rows.dtype.str} {rows.shape}".encode() + rows.tobytes())
+
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
 
 
 def ready(case):
@@ -68,15 +77,7 @@ def main():
         if "case" in order:
             try:
                 call, says = ready(cases[order["case"]])
-            except (
-                ArithmeticError,
-                AssertionError,
-                AttributeError,
-                ImportError,
-                NotTimed,
-                TypeError,
-                ValueError,
-            ) as fault:
+            except FAULTS as fault:
                 call, says = None, {"failed": explained(fault)}
         else:
             says = {"seconds": clocked(call)}

@@ -27,11 +27,14 @@ def clone(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.mark.parametrize("base", ["nonsense", "", "--all", "HEAD~7"])
+@pytest.mark.parametrize("base", ["nonsense", "", "--all", "--help", "HEAD HEAD", "HEAD~7"])
 def test_an_unknown_revision_is_named(clone, base):
     sentence = f"BASE must name a commit of this clone, such as HEAD~1, a tag or a branch, got {base!r}"
     with pytest.raises(SystemExit) as stopped:
         compare.commit_of(base)
+    assert str(stopped.value) == sentence
+    with pytest.raises(SystemExit) as stopped:
+        compare.main(["--cases=", "--", base])
     assert str(stopped.value) == sentence
 
 
@@ -105,6 +108,12 @@ def test_calls_take_turns_and_ratios_are_of_neighbours():
     assert compare.cells(found)[3:] == ("2.000", "2.000 to 2.000", "5", "same", "faster")
 
 
+@pytest.mark.parametrize(("base", "tree", "word"), [("a", "a", "same"), ("a", "b", "differ"), (None, None, "")])
+def test_bits_are_the_same_or_differ_or_are_not_known(base, tree, word):
+    sides = [Told(name, [1.0] * 5, [], bits=digest) for name, digest in (("base", base), ("tree", tree))]
+    assert compare.cells(compare.turns(shapes.SINGLE, sides))[6] == word
+
+
 def test_a_wrong_answer_is_not_timed():
     asked = []
     wrong = Told("tree", [], asked, failed="AssertionError: index at (0, 0)")
@@ -130,10 +139,65 @@ def test_a_process_that_ended_is_named(tmp_path, monkeypatch):
         side.ask(case="any")
 
 
+def test_a_process_that_ended_before_it_was_asked_is_named(tmp_path, monkeypatch):
+    """What was written to it then cannot be sent, neither now nor when the pipe is closed."""
+    monkeypatch.setattr(compare, "__file__", str(tmp_path / "compare.py"))
+    (tmp_path / "revision.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
+    with compare.started("base", tmp_path, tmp_path) as side:
+        side.process.wait()
+        with pytest.raises(SystemExit, match="the process of base ended, with exit code 3"):
+            side.ask(case="any")
+
+
+def test_ctrl_c_ends_the_processes_and_removes_the_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare.tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(compare, "__file__", str(tmp_path / "compare.py"))
+    (tmp_path / "revision.py").write_text("import sys\nfor line in sys.stdin:\n    pass\n", encoding="utf-8")
+    seen = []
+
+    def installed(commit, folder):
+        (folder / "site").mkdir(parents=True)
+        return folder / "site"
+
+    def stopped(case, sides):
+        seen.extend(side.process for side in sides)
+        assert list((tmp_path / "temporary").iterdir())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "installed", installed)
+    monkeypatch.setattr(compare, "turns", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        compare.compare({"base": "a", "tree": "b"}, [shapes.SINGLE])
+    assert len(seen) == 2
+    assert all(process.returncode is not None for process in seen)
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_kernels_are_kept_apart_and_each_side_imports_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "__file__", str(tmp_path / "compare.py"))
+    telling = (
+        "import json, os, sys\nfor line in sys.stdin:\n"
+        "    print(json.dumps([os.environ['PYTHONPATH'], os.environ['CROSSMODAL_FAST_CACHE_DIR']]), flush=True)\n"
+    )
+    (tmp_path / "revision.py").write_text(telling, encoding="utf-8")
+    told = []
+    for name in ("base", "tree"):
+        (tmp_path / name).mkdir()
+        with compare.started(name, tmp_path / name, tmp_path / name / "cache") as side:
+            told.append(side.ask(case="any"))
+    assert told == [[str(tmp_path / name), str(tmp_path / name / "cache")] for name in ("base", "tree")]
+
+
 def test_answers_are_the_same_to_the_bit_or_not():
     one = np.arange(3.0), (np.arange(3),)
     assert revision.bits(one) == revision.bits((np.arange(3.0), (np.arange(3),)))
     assert revision.bits(one) != revision.bits((np.nextafter(np.arange(3.0), 9), (np.arange(3),)))
+    zeros = np.zeros((2, 3), np.float32)
+    for other in (zeros.reshape(3, 2), np.zeros((2, 3), np.int32), np.zeros(3), (zeros,)):
+        assert revision.bits(zeros) != revision.bits(other)
+    with pytest.raises(TypeError, match="an answer must be of numbers, got list"):
+        revision.bits([object()])
 
 
 @pytest.mark.heavy
