@@ -41,7 +41,7 @@ def measured(bar, row):
     if row is None:
         return ""
     if "skipped" in row:
-        return row["skipped"]
+        return row["skipped"].replace("|", "\\|")
     if bar.ratio is None:
         return milliseconds(row["ms"])
     between = f" ({row['ratio_low']:.3g} to {row['ratio_high']:.3g})" if "ratio_low" in row else ""

@@ -1,6 +1,7 @@
 """A page of HTML that needs nothing beside it, from Markdown and its pictures: for `report`."""
 
 import re
+from html import escape
 
 IMAGE = re.compile(r'<img src="([^"]*)" alt="([^"]*)" ?/?>')
 STYLE = """\
@@ -18,9 +19,10 @@ def html(markdown, pictures):
     from markdown_it import MarkdownIt
 
     body = IMAGE.sub(
-        lambda found: drawn(*found.groups(), pictures), MarkdownIt("commonmark").enable("table").render(markdown)
+        lambda found: drawn(*found.groups(), pictures),
+        MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown),  # reasons may have a < in them
     )
-    title = markdown.partition("\n")[0].lstrip("# ")
+    title = escape(markdown.partition("\n")[0].lstrip("# "))
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         f"<style>\n{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"

@@ -32,7 +32,7 @@ def series(found, axis, fixed):
     """{contender: [(size, GFLOP/s)]} of the searches among normal rows with these sizes."""
     lines = {}
     for row in found:
-        fits = row["operation"] in SEARCHES and row["data"] == "normal" and "skipped" not in row
+        fits = row["operation"] in SEARCHES and row["data"] == "normal" and row.get("gflops")
         if fits and all(row[name] == size for name, size in fixed.items()):
             lines.setdefault(column(row), []).append((row[axis], row["gflops"]))
     return {name: sorted(points) for name, points in lines.items() if name not in FLOORS or name == "bare GEMM"}
@@ -78,13 +78,13 @@ def bandwidths(found):
 
 def drawn_roofline(found, figure):
     points, roofs = intensities(found), bandwidths(found)
-    if not points or not roofs:
+    peak = max((row["peak_gflops"] for row in found if "peak_gflops" in row), default=None)
+    if not points or not roofs or peak is None:
         return False
     plane, looks = figure.subplots(), looking(points)
     for name, places in points.items():
         look = looks[name] | {"linestyle": "", "marker": looks[name].get("marker", "x"), "markersize": 5}
         plane.plot(*zip(*places, strict=True), label=name, alpha=0.8, **look)
-    peak = max(row["peak_gflops"] for row in found if "peak_gflops" in row)
     ends = [min(place for places in points.values() for place, _ in places) / 2]
     ends += [max(place for places in points.values() for place, _ in places) * 2]
     for (name, speed), style in zip(roofs.items(), ("--", "-"), strict=False):

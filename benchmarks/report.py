@@ -37,6 +37,7 @@ DETAILS = {
     "error": lambda row: plain(row["error"], ".0e"),
     "ran": lambda row: " ".join(filter(None, [row.get("ran"), row.get("precision")])),
     "candidates": lambda row: plain(row.get("candidates"), ".1f"),
+    "commit": lambda row: f"{row['commit']}",
 }
 
 
@@ -125,14 +126,15 @@ def circumstances(found):
     commits = ", ".join(dict.fromkeys(str(row["commit"]) for row in found))
     timed = [row for row in found if "skipped" not in row]
     rounds = [row["rounds"] for row in timed]
-    disturbed = max((row["others"] or 0.0 for row in timed), default=0.0)
+    lasting = f"medians of {min(rounds)} to {max(rounds)} rounds" if rounds else "nothing was timed"
+    disturbed = max((row.get("others") or 0.0 for row in timed), default=0.0)
     peaks = [row["peak_gflops"] for row in timed if "peak_gflops" in row]
     peak = f", {max(peaks):.0f} GFLOP/s of float32 multiply-adds" if peaks else ""
     peers = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     return (
         f"{facts['cpu']}, {facts['cores']} cores, {facts['simd']}{peak}, {facts['blas']}, Python {facts['python']}; "
-        f"{peers}; {last['date']}, commit {commits}. float32, medians of {min(rounds)} to {max(rounds)} "
-        f"rounds; other processes took up to {disturbed:.0%} of the cores meanwhile."
+        f"{peers}; {last['date']}, commit {commits}. float32, {lasting}; "
+        f"other processes took up to {disturbed:.0%} of the cores meanwhile."
     )
 
 

@@ -24,6 +24,9 @@ WITHOUT_FMA = {"generic", "katmai", "core2", "penryn", "nehalem", "sandybridge",
 FMA = re.compile("AVX2|AVX512|X86_V[34]|FMA3")
 # What is timed, or times: not the rows, which a run adds to
 TIMED = ("crossmodal_fast", "kernels", "benchmarks/*.py", "tests/cases.py", "tests/judge.py")
+SHAPE = ("operation", "data", "m", "n", "d", "k", "maps")
+ALWAYS = {*SHAPE, "contender", "backend", "machine", "versions", "commit", "date"}
+OF_TIMED = {"ms", "spread", "rounds", "ratio", "error", "wrong"}
 DIGITS = 4  # of a measured number: more would be noise
 
 
@@ -68,10 +71,21 @@ def read(paths):
     """The rows of the files in order, a later one in place of an earlier one of the same contest."""
     latest = {}
     for path in paths:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            row = parsed(line, f"{path.name}, line {number},")
             latest[contest(row)] = row
     return list(latest.values())
+
+
+def parsed(line, place):
+    """The row of a line; one that a killed run has left half written is named."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not row.keys() >= (ALWAYS if "skipped" in row else ALWAYS | OF_TIMED):
+        raise SystemExit(f"{place} must be a row of results, got {line[:60]!r}")
+    return row
 
 
 def contest(row):
@@ -79,7 +93,7 @@ def contest(row):
 
 
 def shape(row):
-    return tuple(row[name] for name in ("operation", "data", "m", "n", "d", "k", "maps"))
+    return tuple(row[name] for name in SHAPE)
 
 
 def slug(machine):

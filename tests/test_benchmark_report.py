@@ -13,6 +13,7 @@ import pytest
 import report
 import rows
 import shapes
+from scipy.stats import linregress
 
 from benchmark_cases import CASES, row
 
@@ -72,9 +73,41 @@ def test_every_row_is_in_the_full_tables():
     of = [line for line in tables(text) if line.startswith("| `topk` 12 x 40 x 9, k = 3 | crossmodal_fast numpy")]
     assert of == [
         "| `topk` 12 x 40 x 9, k = 3 | crossmodal_fast numpy | 12 ms | 5% | 1x | 10.0 |  |  | 0.1 MB | 0 | 3e-08 "
-        "| numba int16 | 10.2 |"
+        f"| numba int16 | 10.2 | {rows.commit()} |"
     ]
     assert sum("k = 3 | FAISS |" in line for line in tables(text)) == 1
+
+
+def test_rows_none_of_which_was_timed_are_reported_with_their_reasons():
+    found = [row(shapes.OURS, skipped="no time"), row("FAISS", skipped="not here")]
+    for text in (report.report(found), report.full(found)):
+        assert "nothing was timed" in text
+        assert "- FAISS: not here" in text
+
+
+def test_reasons_are_not_taken_for_tables_or_html():
+    found = [row("FAISS", shapes.WIDE, skipped="a | b <b>c</b>")]
+    (line,) = [line for line in tables(report.report(found)) if "FAISS" in line and "10 |" in line and "a " in line]
+    assert "| a \\| b <b>c</b> |" in line
+    made = page.html(f"# T<\n\n{report.report(found)}", {})
+    assert '<td style="text-align:right">a | b &lt;b&gt;c&lt;/b&gt;</td>' in made
+    assert "<title>T&lt;</title>" in made
+
+
+@pytest.mark.parametrize("line", ["", '{"operation": "to', "[]", "{}", "half"])
+def test_a_line_that_is_no_row_is_named(line, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row("FAISS")) + f"\n{line}\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"^rows.jsonl, line 2, must be a row of results, got '"):
+        rows.read([path])
+
+
+@pytest.mark.parametrize("missing", ["commit", "ms", "ratio", "error", "wrong"])
+def test_a_row_without_one_of_its_fields_is_named(missing, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({name: value for name, value in row("FAISS").items() if name != missing}) + "\n")
+    with pytest.raises(SystemExit, match=r"^rows.jsonl, line 1, must be a row of results, got '"):
+        rows.read([path])
 
 
 def test_the_newest_file_is_reported_with_tables_and_a_picture_beside_it(tmp_path, capsys, monkeypatch):
@@ -211,6 +244,16 @@ def test_exponents_of_powers_are_found(exponent):
     assert slope == pytest.approx(exponent, abs=0.02)
     assert low < exponent < high
     assert high - low < 0.2
+
+
+def test_the_interval_of_an_exponent_is_that_of_a_table():
+    """By hand: x = -1, 0, 1 times log 2, y = 0, 3, 0 of 1/100: slope 0, residuals -1, 2, -1; t(1, 97.5 %) is 12.706."""
+    found = growth.fitted([1, 2, 4], np.exp([0.0, 0.03, 0.0]))
+    away = 12.7062047 * np.sqrt(6e-4 / 1 / (2 * np.log(2) ** 2))
+    assert found == pytest.approx((0.0, -away, away), abs=1e-9)
+    law = linregress(np.log([100, 200, 400, 800]), np.log([1.0, 2.1, 3.9, 8.3]))
+    slope, low, high = growth.fitted([100, 200, 400, 800], [1.0, 2.1, 3.9, 8.3])
+    assert (slope, high - low) == pytest.approx((law.slope, 2 * 4.30265273 * law.stderr))
 
 
 def test_growth_is_measured_from_right_answers(monkeypatch):

@@ -410,6 +410,11 @@ def test_only_what_is_missing_is_timed_if_asked(tmp_path, monkeypatch):
     for contender in ("SciPy", "NumPy", "torch cdist"):
         bench.leave_out(row(contender), asked)
     bench.leave_out(row("FAISS"), NOTHING_ASKED)
+    for unknown in ("this+", None):  # changes that are others every time; no clone
+        monkeypatch.setattr(rows, "commit", lambda unknown=unknown: unknown)
+        rows.record(row("USearch") | {"commit": unknown})
+        bench.timed_before.cache_clear()
+        bench.leave_out(row("USearch"), asked)
     bench.timed_before.cache_clear()
 
 
