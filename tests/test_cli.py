@@ -418,7 +418,7 @@ def test_control_c(folder):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "searching\n"
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=30) == ("", "crossmodal-fast: interrupted\n")
+        assert process.communicate(timeout=240) == ("", "crossmodal-fast: interrupted\n")
         assert process.returncode == cli.INTERRUPTED
     assert sorted(folder.rglob("*")) == before
 

@@ -115,13 +115,13 @@ def test_blocks_of_threads_that_overlap():
     def second():
         with patch("scipy"):
             inside.set()
-            assert left.wait(30)
+            assert left.wait(240)
             seen.append(scipy.spatial.distance.cdist)
 
     thread = threading.Thread(target=second)
     with patch("scipy"):
         thread.start()
-        assert inside.wait(30)
+        assert inside.wait(240)
     left.set()
     thread.join()
     assert seen == [our_scipy.cdist]

@@ -12,7 +12,7 @@ import pytest
 
 from crossmodal_fast.kernels.tiles import pool
 
-SECONDS = 60  # after which a process counts as hung
+SECONDS = 240  # after which a process counts as hung
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
@@ -243,7 +243,7 @@ def test_a_pool_that_grows_ends_the_one_before():
             with pool.at_most(size):
                 pool.run([long] * size)
         first.join()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while count() > 33 and time.monotonic() < deadline:
             time.sleep(0.01)
         print(count() <= 33)
@@ -307,13 +307,24 @@ def test_a_fork_while_other_threads_call():
 def test_an_interrupt_ends_the_call_within_a_second():
     output = python("""
         import os, signal, threading, time
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-        began = time.monotonic()
+        done, sent = [], []
+
+        def interrupt():
+            sent.append((time.monotonic(), len(done)))
+            os.kill(os.getpid(), signal.SIGINT)
+
+        def job():
+            time.sleep(0.05)
+            done.append(1)
+
+        threading.Timer(0.3, interrupt).start()
         try:
             with pool.at_most(2):
-                pool.run([lambda: time.sleep(0.05)] * 2000)
+                pool.run([job] * 2000)
         except KeyboardInterrupt:
-            print("interrupted", time.monotonic() - began < 1.3)
+            (began, before), = sent
+            # forty jobs are a second of two threads, however long a busy machine takes for them
+            print("interrupted", time.monotonic() - began < 1 or len(done) - before < 40)
         with pool.at_most(2):
             alive = []
             pool.run([lambda: alive.append(1)] * 2)
@@ -337,7 +348,7 @@ def test_the_interpreter_ends_with_a_pool_and_a_caller():
         print("end")
     """)
     assert output == ["end"]
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < SECONDS / 4  # it takes a second where nothing else runs
 
 
 def test_jobs_still_run_while_the_interpreter_ends():

@@ -425,7 +425,7 @@ def dumped(browser, path, state, profile):
         browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
         "--virtual-time-budget=2000", "--dump-dom", f"{path.as_uri()}#{state}",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     if done.returncode:
         pytest.skip(f"{browser} does not run here: {done.stderr[-200:]}")
     return done.stdout
