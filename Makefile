@@ -46,7 +46,7 @@ coverage: $(VENV)/installed-test  ## branch coverage, of kernels too, an hour of
 	$(BIN)/python -m pip install --quiet 'coverage>=7.10'
 	$(BIN)/python tests/covered.py
 
-mutation: $(VENV)/installed-test  ## faults planted in dispatch, validation and certificate, an hour of a core
+mutation: $(VENV)/installed-test  ## faults planted in dispatch, validation and certificate, hours of a core
 	$(BIN)/python tests/mutation/run.py
 
 soak: $(VENV)/installed-test  ## 64 threads call, answers compared, memory and files must not grow; SECONDS=600 of it

@@ -115,8 +115,9 @@ def started(name, site, cache):
     environment = os.environ | {"PYTHONPATH": str(site), "CROSSMODAL_FAST_CACHE_DIR": str(cache)}
     words = [sys.executable, str(Path(__file__).with_name("revision.py"))]
     process = subprocess.Popen(
-        words, env=environment, cwd=site, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+        words, env=environment, cwd=site, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,  # Ctrl-C is for this process, which ends them
+    )  # fmt: skip
     try:
         yield Side(name, process)
     finally:
