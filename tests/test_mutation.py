@@ -1,6 +1,8 @@
 """The logic of `make mutation` and of `make coverage`, on sources and figures made for it."""
 
 import os
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 import covered
 from mutation import forks, mutants, planting, reasons, report
-from mutation.targets import TARGETS
+from mutation.targets import TARGETS, Target
 
 SOURCE = '''
 """Words."""
@@ -36,6 +38,13 @@ def outer(scale):
     def inner(x):
         return x + scale
     return inner
+
+
+def count():
+    yield 1
+
+
+def both(x): return [part(x) for part in (lambda x: x + 5, lambda x: x * 5)]
 '''
 CHANGES = [
     "(module): LIMIT = 3 -> LIMIT = 4",
@@ -53,6 +62,13 @@ CHANGES = [
     "outer.inner: return x + scale -> return None",
     "outer.inner: x + scale -> x - scale",
     "outer: return inner -> return None",
+    "count: yield 1 -> pass",
+    "count: (yield 1) -> (yield 2)",
+    "both: return [part(x) for part in (lambda x: x + 5, lambda x: x * 5)] -> return None",
+    "both: x + 5 -> x - 5",
+    "both: x + 5 -> x + 6",
+    "both: x * 5 -> x / 5",
+    "both: x * 5 -> x * 6",
 ]
 
 
@@ -123,6 +139,29 @@ def test_a_mutant_takes_the_place_of_functions_that_are_there(module):
     assert not planting.in_place(SOURCE, outside, module, known)
 
 
+def test_a_generator_that_is_none_any_more_is_left_to_the_import(module):
+    import planted_source
+
+    assert not planting.in_place(SOURCE, number("count: yield 1 -> pass"), module, planting.functions(module))
+    assert list(planted_source.count()) == [1]
+
+
+def test_of_two_lambdas_in_a_line_the_right_one_is_changed(module):
+    import planted_source
+
+    assert planting.in_place(SOURCE, number("both: x * 5 -> x / 5"), module, planting.functions(module))
+    assert planted_source.both(10) == [15, 2]
+
+
+@pytest.mark.parametrize("mutant", [one for one in mutants.mutants(SOURCE) if one.in_body], ids=lambda one: one.key)
+def test_a_mutant_changes_its_function_alone(mutant):
+    """What another one has moved looks like a change, and an unchanged function then survives in the mutant's name."""
+    before = compile(SOURCE, "source.py", "exec")
+    after = compile(mutants.planted(SOURCE, mutant.number), "source.py", "exec")
+    changed = {one.co_qualname.partition(".")[0] for one, _ in planting._pairs(before, after)}
+    assert changed == {mutant.function.partition(".")[0]}
+
+
 def test_a_mutant_is_there_from_the_import_on(module):
     planting.at_import(SOURCE, number("(module): LIMIT = 3 -> LIMIT = 4"), module)
     import planted_source
@@ -155,19 +194,57 @@ def explained(monkeypatch):
     return table
 
 
-def test_the_page_keeps_what_was_not_run_again(tmp_path, explained):
+FILES = [Target(name, ()) for name in ("a.py", "b.py", "c.py")]
+
+
+def test_the_page_keeps_what_was_not_run_again(tmp_path, explained, monkeypatch):
     page = tmp_path / "survivors.md"
     number_of = {mutant.key: f"m{mutant.number}" for mutant in fates()}
-    report.write({"a.py": fates(**{number_of["f: a < b -> a <= b"]: "survived"}), "b.py": fates()}, page)
+    monkeypatch.setattr(report, "commit_of", lambda target: "abc1234+")
+    survived = fates(**{number_of["f: a < b -> a <= b"]: "survived"})
+    report.write({"a.py": survived, "b.py": fates()}, page, FILES)
     text = page.read_text(encoding="utf-8")
-    assert "| `a.py` | 4 | 3 | 1 |" in text
-    assert "| all | 8 | 7 | 1 |" in text
+    assert "| `a.py` | abc1234+ | 4 | 3 | 1 |" in text
+    assert "| `c.py` | not run |  |  |  |" in text
+    assert "| 2 of 3 files | | 8 | 7 | 1 |" in text
     assert "- `f: a < b -> a <= b`: they are never equal" in text
-    report.write({"b.py": fates(**{number_of["f: a > b -> a >= b"]: "not run"})}, page)
+    monkeypatch.setattr(report, "commit_of", lambda target: "def5678")
+    report.write({"b.py": fates(**{number_of["f: a > b -> a >= b"]: "not run"})}, page, FILES)
     text = page.read_text(encoding="utf-8")
-    assert "| all | 8 | 6 | 2 |" in text
+    assert "| `a.py` | abc1234+ | 4 | 3 | 1 |" in text
+    assert "| `b.py` | def5678 | 4 | 3 | 1 |" in text
+    assert "| 2 of 3 files | | 8 | 6 | 2 |" in text
     assert "- `f: a > b -> a >= b`: NO REASON" in text
     assert "they are never equal" in text
+
+
+def test_the_page_says_at_which_commit_a_file_was_run(tmp_path, monkeypatch):
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+
+    def git(*words):
+        who = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost")
+        done = subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    target = Target("a.py", ("test_a",))
+    assert report.commit_of(target) == report.UNKNOWN
+    (tmp_path / "tests").mkdir()
+    git("init", "--quiet")
+    for name in ("a.py", "tests/test_a.py", "other.py"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+        git("add", ".")
+        git("commit", "--quiet", "-m", name)
+    assert report.commit_of(target) == git("rev-parse", "--short", "HEAD~1")
+    (tmp_path / "a.py").write_text("x = 1\n", encoding="utf-8")
+    assert report.commit_of(target) == git("rev-parse", "--short", "HEAD~1") + "+"
+
+
+def test_the_page_names_every_target():
+    rows = [line.split("`")[1] for line in report.PAGE.read_text(encoding="utf-8").splitlines() if line[:3] == "| `"]
+    assert rows == [target.name for target in TARGETS]
 
 
 def test_reasons_must_be_of_survivors(explained):

@@ -81,7 +81,7 @@ def variants(node: ast.AST) -> Iterator[ast.AST]:
             changed.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
             yield changed
         case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.Invert()):
-            yield node.operand
+            yield copy.copy(node.operand)  # which is moved to the place of the node, and stays in the tree too
         case ast.Constant(value=bool()):
             yield ast.Constant(not node.value)
         case ast.Constant(value=int() | float()):
@@ -97,8 +97,6 @@ def variants(node: ast.AST) -> Iterator[ast.AST]:
             yield changed
         case ast.Break() | ast.Continue():
             yield JUMPS[type(node)]()
-        case ast.Expr(value=ast.Yield() | ast.YieldFrom()):
-            return  # without it the function is another kind of function
         case ast.Raise() | ast.Expr():
             yield ast.Pass()
 

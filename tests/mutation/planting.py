@@ -3,6 +3,7 @@
 import gc
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -24,28 +25,35 @@ def in_place(source: str, number: int, path: Path, known: list[FunctionType]) ->
     before = compile(source, str(path), "exec")
     after = compile(mutants.planted(source, number), str(path), "exec")
     changed = dict(_pairs(before, after))
-    count = 0
-    for found in known:
-        if found.__code__ in changed:
-            try:
-                found.__code__ = changed[found.__code__]
-            except ValueError:  # a closure over fewer or more variables
-                return False
-            count += 1
-    return count > 0
+    takers = [found for found in known if found.__code__ in changed]
+    if any(found.__code__.co_flags != changed[found.__code__].co_flags for found in takers):
+        return False  # a generator that is none any more: Python 3.13 warns, and others may forbid it
+    for found in takers:
+        try:
+            found.__code__ = changed[found.__code__]
+        except ValueError:  # a closure over fewer or more variables
+            return False
+    return bool(takers)
 
 
 def _pairs(before: CodeType, after: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
-    """Codes that differ, with those inside of them, by their place in the source."""
-    inner = {_place(part): part for part in after.co_consts if isinstance(part, CodeType)}
-    for one in before.co_consts:
-        if isinstance(one, CodeType) and (other := inner.get(_place(one), one)) != one:
-            yield one, other
-            yield from _pairs(one, other)
+    """Codes that differ, with those inside of them; none of a name and line that one of the two has more often."""
+    ours, others = _inner(before), _inner(after)
+    for place, codes in ours.items():
+        if len(codes) == len(others[place]):
+            for one, other in zip(codes, others[place], strict=True):
+                if one != other:
+                    yield one, other
+                    yield from _pairs(one, other)
 
 
-def _place(code: CodeType) -> tuple[object, ...]:
-    return code.co_name, code.co_firstlineno, next(iter(code.co_positions()), None)
+def _inner(code: CodeType) -> defaultdict[tuple[str, int], list[CodeType]]:
+    """Name and line -> codes, in the order of the source: the lambdas of a line, say."""
+    found = defaultdict(list)
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            found[part.co_name, part.co_firstlineno].append(part)
+    return found
 
 
 def at_import(source: str, number: int, path: Path) -> None:

@@ -97,8 +97,9 @@ def main():
             reason = reasons.of(target.name, mutant)
             say(f"    {mutant.key}: {reason or 'NO REASON'}")
             unexplained += [mutant.key] if reason is None else []
+        if not given.key:
+            report.write({target.name: fates})  # hours may come to an end before the last file
     if not given.key:
-        report.write(results)
         unexplained += [f"no such survivor: {line}" for line in reasons.idle(results)]
     sys.exit("\n".join(unexplained) or None)
 

@@ -20,9 +20,11 @@ class Target:
     def path(self) -> Path:
         return ROOT / self.name
 
+    def files(self) -> list[str]:
+        return [f"tests/{name}.py" for name in self.tests]
+
     def selection(self) -> list[str]:
-        files = [f"tests/{name}.py" for name in self.tests]
-        return [*files, *(["-k", self.select] if self.select else [])]
+        return [*self.files(), *(["-k", self.select] if self.select else [])]
 
 
 DISPATCH = ("test_dispatch", "test_config")

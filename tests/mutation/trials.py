@@ -58,6 +58,9 @@ class Trials:
             return True
         say(f"{self.target.name}: {len(session.items)} tests, {sum(one.seconds for one in seen.values()):.0f} s")
         found, self.known = {}, planting.functions(self.target.path)
+        if not self.known:
+            say(f"{self.target.name}: the tests must import this file, got another one of the package, or none")
+            return True
         gc.freeze()  # else a collection in a child copies all pages
         for mutant in mutants.mutants(source):
             if mutant.in_body and self.chosen(mutant):
