@@ -10,6 +10,7 @@ import pytest
 import revision
 import shapes
 
+from git_alone import alone
 from project import ROOT
 
 
@@ -18,6 +19,7 @@ def clone(tmp_path, monkeypatch):
     """A clone with one commit of one source file."""
     if not shutil.which("git"):
         pytest.skip("git is not installed")
+    alone(monkeypatch, tmp_path)
     folder = tmp_path / "clone"
     (folder / "kernels").mkdir(parents=True)
     (folder / "kernels" / "one.py").write_text("x = 1\n", encoding="utf-8")

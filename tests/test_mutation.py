@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import covered
+from git_alone import alone
 from mutation import forks, mutants, planting, reasons, report
 from mutation.targets import TARGETS, Target
 
@@ -228,7 +229,7 @@ def test_the_page_says_at_which_commit_a_file_was_run(tmp_path, monkeypatch):
         return done.stdout.strip()
 
     monkeypatch.setattr(report, "ROOT", tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    alone(monkeypatch, tmp_path)
     target = Target("a.py", ("test_a",))
     assert report.commit_of(target) == report.UNKNOWN
     (tmp_path / "tests").mkdir()

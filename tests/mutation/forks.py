@@ -9,7 +9,7 @@ import select
 import signal
 import time
 
-BYTES = 8 << 30  # of address space: a changed size must not take the machine with it
+BYTES = 8 << 30  # of address space more than the parent has: a changed size must not take the machine with it
 LONGEST = 3600  # seconds of a core, for work without a limit of its own
 WAITING = 1800.0  # seconds that pass at most: a busy machine may stand still for minutes
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -45,7 +45,11 @@ def _alone(limit):
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+    with open("/proc/self/statm") as file:
+        room = int(file.read().split()[0]) * resource.getpagesize() + BYTES
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    room = room if hard == resource.RLIM_INFINITY else min(room, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (room, room))
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
 
