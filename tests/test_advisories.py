@@ -30,7 +30,7 @@ ADVISORIES = {
     "tornado": {"6.5.5": "GHSA-qjxf-f2mg-c6mc", "6.5.0": "GHSA-7cx3-6m66-7c5m, CVE-2025-47287"},
     "setuptools": {"78.1.1": "GHSA-5rjg-fvgr-3xxf, CVE-2025-47273"},
 }
-ALLOWED = {  # what setup.py lets in though an advisory is open, and why
+ALLOWED = {  # what setup.py lets in, and so may be installed, though an advisory is open, and why
     ("torch", "2.6.0"): "of torch.load, which is never called here: encoders take models that the caller has loaded",
     ("torch", "2.10.0"): "of torch.load as well",
     (
@@ -54,12 +54,12 @@ def open_at(name, version):
 
 
 @pytest.mark.parametrize("name", ADVISORIES)
-def test_what_is_installed_has_no_advisory(name):
+def test_what_is_installed_has_none_that_matters_here(name):
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
         pytest.skip(f"{name} is not installed")
-    found = open_at(name, Version(version))
+    found = [mended for mended in open_at(name, Version(version)) if (name, mended) not in ALLOWED]
     assert not found, f"{name} {version}: {[ADVISORIES[name][mended] for mended in found]}"
 
 
