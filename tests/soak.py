@@ -2,7 +2,7 @@
 
 `make soak SECONDS=600`. Now and then all threads stand still and what they freed is given back to the system: what is
 counted then is what is kept: 0.1 % more in the last fifth of 150 s than in the second. While they run, the resident
-memory follows how many calls happen to be inside at once, the most of which rises with time: by 4 to 5 % in ten minutes.
+memory follows how many calls happen to be inside at once, the most of which rises: by 4 to 5 % in ten minutes.
 """
 
 import argparse
