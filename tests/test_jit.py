@@ -102,6 +102,13 @@ def forked():
         process.stdin.close()
 
 
+@pytest.fixture(autouse=True)
+def folders_that_are_ours(tmp_path):
+    """Nothing is kept below a /tmp without its sticky bit, or a TMPDIR in somebody else's folder."""
+    if around := jit.distrusted(tmp_path):
+        pytest.skip(f"another user could replace what is below {around}")
+
+
 @pytest.fixture
 def sample(tmp_path, request):
     """Runs a kernel in a process that knows none: 'compiled' or 'loaded'; alone: in an interpreter of its own."""
