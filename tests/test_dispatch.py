@@ -302,7 +302,8 @@ def test_a_gallery_on_the_card_costs_no_copy(monkeypatch):
 
 def test_what_a_card_would_not_do_by_itself(monkeypatch):
     large = Sized(1 << 20, 768)
-    assert on_card(monkeypatch, large, large) is None
+    for operation in ("topk", "within", "ranks"):
+        assert on_card(monkeypatch, large, large, operation=operation) is None
     assert on_card(monkeypatch, large, large, CITYBLOCK) == "metric='cityblock' is not weighed for it"
     said = on_card(monkeypatch, Sized(10, 8), Sized(10, 8))
     assert said == "1.6e+03 operations do not pay for 6.4e+02 bytes to copy"
