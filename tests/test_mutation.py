@@ -198,19 +198,17 @@ def explained(monkeypatch):
 FILES = [Target(name, ()) for name in ("a.py", "b.py", "c.py")]
 
 
-def test_the_page_keeps_what_was_not_run_again(tmp_path, explained, monkeypatch):
+def test_the_page_keeps_what_was_not_run_again(tmp_path, explained):
     page = tmp_path / "survivors.md"
     number_of = {mutant.key: f"m{mutant.number}" for mutant in fates()}
-    monkeypatch.setattr(report, "commit_of", lambda target: "abc1234+")
     survived = fates(**{number_of["f: a < b -> a <= b"]: "survived"})
-    report.write({"a.py": survived, "b.py": fates()}, page, FILES)
+    report.write({"a.py": survived, "b.py": fates()}, dict.fromkeys(("a.py", "b.py"), "abc1234+"), page, FILES)
     text = page.read_text(encoding="utf-8")
     assert "| `a.py` | abc1234+ | 4 | 3 | 1 |" in text
     assert "| `c.py` | not run |  |  |  |" in text
     assert "| 2 of 3 files | | 8 | 7 | 1 |" in text
     assert "- `f: a < b -> a <= b`: they are never equal" in text
-    monkeypatch.setattr(report, "commit_of", lambda target: "def5678")
-    report.write({"b.py": fates(**{number_of["f: a > b -> a >= b"]: "not run"})}, page, FILES)
+    report.write({"b.py": fates(**{number_of["f: a > b -> a >= b"]: "not run"})}, {"b.py": "def5678"}, page, FILES)
     text = page.read_text(encoding="utf-8")
     assert "| `a.py` | abc1234+ | 4 | 3 | 1 |" in text
     assert "| `b.py` | def5678 | 4 | 3 | 1 |" in text

@@ -40,13 +40,12 @@ def _git(*words):
     return "" if done.returncode else done.stdout.strip()
 
 
-def write(results, page=PAGE, targets=TARGETS):
-    """Renew the sections of the files in `results`; those of other targets stay as they are."""
+def write(results, commits, page=PAGE, targets=TARGETS):
+    """Renew the sections of the files in `results`, run at `commits`; those of other targets stay as they are."""
     known = {}
     if page.exists():
         for name, commit, *counts, body in SECTION.findall(page.read_text(encoding="utf-8")):
             known[name] = (commit, *map(int, counts), body.strip())
-    commits = {target.name: commit_of(target) for target in targets if target.name in results}
     for name, fates in results.items():
         left = [mutant for mutant, fate in fates.items() if fate in reasons.LEFT]
         lines = [f"- `{mutant.key}`: {reasons.of(name, mutant) or 'NO REASON'}" for mutant in left]

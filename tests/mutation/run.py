@@ -88,7 +88,7 @@ def main():
     for target in TARGETS:
         if given.parts and not any(part in target.name for part in given.parts):
             continue
-        began = time.monotonic()
+        began, commit = time.monotonic(), report.commit_of(target)
         fates = results[target.name] = tried(target, lambda mutant: given.key in mutant.key)
         left = [mutant for mutant, fate in fates.items() if fate in reasons.LEFT]
         counts = f"{len(fates)} mutants, {len(fates) - len(left)} killed, {len(left)} left"
@@ -98,7 +98,7 @@ def main():
             say(f"    {mutant.key}: {reason or 'NO REASON'}")
             unexplained += [mutant.key] if reason is None else []
         if not given.key:
-            report.write({target.name: fates})  # hours may come to an end before the last file
+            report.write({target.name: fates}, {target.name: commit})  # hours may come to an end before the last file
     if not given.key:
         unexplained += [f"no such survivor: {line}" for line in reasons.idle(results)]
     sys.exit("\n".join(unexplained) or None)
