@@ -208,6 +208,42 @@ def test_a_job_that_runs_jobs_does_them_itself():
         pool.run([outer, lambda: None])
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_job_goes_on_after_the_jobs_that_it_ran(threads):
+    """Stores may call the package while they are read: all that came behind was left out, and nobody was told."""
+    done = []
+
+    def outer(number):
+        pool.run([lambda: None] * 3)
+        pool.go_on()
+        done.append(number)
+
+    with pool.at_most(threads):
+        pool.run([lambda number=number: outer(number) for number in range(8)])
+    pool.go_on()
+    assert sorted(done) == list(range(8))
+
+
+def test_jobs_of_a_job_end_with_it():
+    began, went_on, failing = threading.Event(), [], threading.Event()
+
+    def inner():
+        began.set()
+        failing.wait(SECONDS)
+        time.sleep(0.1)
+        pool.go_on()
+        went_on.append(True)
+
+    def fails():
+        began.wait(SECONDS)
+        failing.set()
+        raise ValueError("one")
+
+    with pool.at_most(2), pytest.raises(ValueError, match="one"):
+        pool.run([lambda: pool.run([inner]), fails])
+    assert not went_on
+
+
 def test_nested_runs_of_many_callers_do_not_deadlock():
     output = python("""
         import threading

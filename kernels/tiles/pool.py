@@ -155,14 +155,18 @@ def run(jobs):
     stopped, tasks = False, []
 
     def work():
-        _worker.stopped = lambda: stopped
-        while not stopped:
-            with turn:
-                job = next(waiting, None)
-            if job is None:
-                return
-            with suppress(_Stopped):
-                job()
+        around = getattr(_worker, "stopped", bool)  # of a job that called `run`, which goes on with itself
+        _worker.stopped = lambda: stopped or around()
+        try:
+            while not stopped:
+                with turn:
+                    job = next(waiting, None)
+                if job is None:
+                    return
+                with suppress(_Stopped):
+                    job()
+        finally:
+            _worker.stopped = around
 
     size = min(threads(), len(jobs))
     try:
