@@ -1,5 +1,8 @@
 """A prepared gallery searches as `topk` does, to the bit, through every growth, shrinking, saving and loading."""
 
+import copy
+import pickle
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -207,3 +210,16 @@ def test_a_refused_change_changes_nothing(case, backend):
     assert gallery.ids.tolist() == list(range(31))
     assert gallery.nbytes == before
     check(gallery, x, y, 9, "euclidean", backend)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda gallery: pickle.loads(pickle.dumps(gallery))])
+def test_copies_answer_alike_after_a_search(copied):
+    x, y = arrays("normal-9x31x8")
+    gallery = cmf.Gallery(y, "cosine", ids=np.arange(31) * 3)
+    for backend in ("numpy", "numba"):
+        found = gallery.topk(x, 4, backend=backend)
+        for one, other in zip(copied(gallery).topk(x, 4, backend=backend), found, strict=True):
+            np.testing.assert_array_equal(one, other)
+    alone = copied(gallery)
+    alone.add(y[:1], ids=[1])
+    assert (len(gallery), len(alone)) == (31, 32)

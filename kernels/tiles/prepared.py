@@ -22,6 +22,9 @@ class Prepared:
                 self.made[name] = make(self.rows)
             return self.made[name]
 
+    def __reduce__(self):
+        return Prepared, (self.rows,)  # codes have locks and may be on a device: a copy makes its own
+
     def begins(self, name):
         """Whether there are codes whose name begins so."""
         return any(made.startswith(name) for made in list(self.made))
