@@ -459,7 +459,8 @@ def test_a_codec_that_unpickles(tmp_path, monkeypatch):
     library = pytest.importorskip("zarr")
     path = tmp_path / "file.zarr"
     path.mkdir()
-    node = SimpleNamespace(metadata={"filters": [PICKLE]}, shape=(40, 4), chunks=(40, 4), ndim=2, dtype=ROWS.dtype)
+    metadata = SimpleNamespace(to_dict=lambda: {"filters": [PICKLE]})
+    node = SimpleNamespace(metadata=metadata, shape=(40, 4), chunks=(40, 4), ndim=2, dtype=ROWS.dtype)
     monkeypatch.setattr(library, "open", lambda *_, **__: node)
     with pytest.raises(files.FileError, match="must hold plain numbers, got a codec that unpickles: save float32"):
         search(path)

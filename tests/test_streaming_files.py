@@ -187,7 +187,9 @@ def test_a_data_set_of_nothing():
     h5py = pytest.importorskip("h5py")
     with h5py.File("empty.h5", "w") as file:
         file["empty"] = h5py.Empty("f4")
-    with pytest.raises(FileError, match=r"^'empty' in 'empty.h5' must be 2-D, one row per item, got nothing: write"):
+    with pytest.raises(
+        FileError, match=r"^'empty' in 'empty.h5' must be 2-D, one row per item, got nothing: write rows"
+    ):
         streaming.topk(SOURCE, ("empty.h5", "empty"), 4)
 
 
