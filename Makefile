@@ -61,7 +61,7 @@ audit: $(VENV)/installed-test  ## rules of bandit, and what is installed against
 peers: $(VENV)/installed-test  ## the tests of SciPy and scikit-learn with ours in the place of their functions
 	$(BIN)/python tests/peers/run.py
 
-bench: $(VENV)/installed-bench  ## time the operations against their peers, ten minutes (installs FAISS, torch and more); MISSING=1 goes on
+bench: $(VENV)/installed-bench  ## time the operations against their peers, 17 minutes (installs FAISS, torch and more); MISSING=1 goes on
 	$(BIN)/python -m pytest benchmarks/bench.py $(if $(MISSING),--missing)
 	$(BIN)/python benchmarks/report.py
 
