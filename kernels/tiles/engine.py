@@ -58,9 +58,8 @@ class Search:
     prepared: object = None
     tick: object = None
     measure: sides.Measure | None = None  # None where every pair needs its canonical value
-    reading: contextlib.AbstractContextManager = field(
-        default_factory=threading.Lock
-    )  # stores need not bear two readers
+    # stores need not bear two readers; where all of them do, nobody waits
+    reading: contextlib.AbstractContextManager = field(default_factory=threading.Lock)
     noting: threading.Lock = field(default_factory=threading.Lock)
 
     @property
