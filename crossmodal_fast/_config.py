@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, TypedDict
 
@@ -135,7 +135,10 @@ def use_backend(name: str) -> Any:
 def resolve(control: Control) -> Config:
     """The control arguments of one call, completed and checked."""
     given = {name: value for name, value in known(dict(control)).items() if value is not None}
-    settled = replace(config, **(_overrides.get() | given))
+    settled = Config.__new__(Config)
+    vars(settled).update(vars(config))  # which was checked when it was set
+    for name, value in (_overrides.get() | given).items():
+        setattr(settled, name, value)
     if settled.backend == "auto" and (environment := os.environ.get(ENVIRONMENT)):
         if environment != "auto" and environment not in _dispatch.FILES:
             allowed = f"'auto' or one of {sorted(_dispatch.FILES)}"
@@ -147,6 +150,6 @@ def resolve(control: Control) -> Config:
 def known(given: dict[str, Any]) -> dict[str, Any]:
     """The same, if all are control arguments."""
     for name in given:
-        if name not in {field.name for field in fields(Config)}:
+        if name not in CHECKS:
             raise TypeError(f"control arguments must be among {sorted(CHECKS)}, got {name!r}")
     return given

@@ -303,9 +303,11 @@ def metric_of(name: str, given: dict[str, Any], d: int, *sides: Rows) -> metrics
 def running(settled: Config, label: str) -> Iterator[Progress]:
     """Threads of BLAS and ours limited, GPUs chosen, NumPy's warnings off; yields whom to tell of progress, or None."""
     with ExitStack() as stack:
-        stack.enter_context(blas_threads(settled.n_threads))
-        stack.enter_context(pool.at_most(settled.n_threads))
-        stack.enter_context(devices(settled.devices))
+        if settled.n_threads is not None:
+            stack.enter_context(blas_threads(settled.n_threads))
+            stack.enter_context(pool.at_most(settled.n_threads))
+        if settled.devices is not None:
+            stack.enter_context(devices(settled.devices))
         stack.enter_context(np.errstate(all="ignore"))
         if settled.progress is True:
             from ._progress import bar

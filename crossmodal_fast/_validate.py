@@ -212,9 +212,9 @@ def both_neighbours(k: Any, columns: int, rows: int) -> tuple[int, int]:
 def output_dtype(dtype: Any, *inputs: Any) -> np.dtype[Any]:
     """`dtype`, or float32 where that holds every input, else float64."""
     if dtype is None:
-        from .kernels.tiles.rows import holding
+        from .kernels.tiles.rows import holding_all
 
-        return np.dtype(np.result_type(*(holding(value.dtype) for value in inputs)))
+        return holding_all(*(value.dtype for value in inputs))
     try:
         found: np.dtype[Any] = np.dtype(numpy_dtype(dtype))
     except TypeError:

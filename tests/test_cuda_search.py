@@ -223,6 +223,16 @@ def test_a_gallery_stays_on_the_device(emulated, short_lists):
         np.testing.assert_array_equal(*by_mask)
 
 
+def test_a_mask_of_pairs_needs_no_other_codes(emulated):
+    x, y = normal(9, 700, 8)
+    gallery, mask, driver = cmf.Gallery(y), RNG.random((9, 700)) < 0.3, emulated()
+    gallery.topk(x, 3, backend="cuda")
+    driver.launched.clear()
+    found, wanted = (gallery.topk(x, 3, mask=mask, backend=backend).indices for backend in ("cuda", "numpy"))
+    np.testing.assert_array_equal(found, wanted)
+    assert driver.launched.count("prepare") == 1  # of the queries
+
+
 @pytest.mark.parametrize(
     ("keywords", "reason"),
     [
@@ -348,7 +358,7 @@ def test_what_a_gallery_keeps_is_there_before_another_stream_may_look(metric, em
     driver, log = emulated(), []
     run, host = driver.run, driver.host
     monkeypatch.setattr(driver, "run", lambda name, *rest, **macros: log.append(name) or run(name, *rest, **macros))
-    monkeypatch.setattr(driver, "host", lambda array: log.append("wait") or host(array))
+    monkeypatch.setattr(driver, "host", lambda *given: log.append("wait") or host(*given))
     gallery = cmf.Gallery(y, metric, check_finite=False)
     gallery.topk(x, 2, backend="cuda", check_finite=False)
     assert log[: len(KEPT[metric])] == KEPT[metric]

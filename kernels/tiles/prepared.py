@@ -22,6 +22,10 @@ class Prepared:
                 self.made[name] = make(self.rows)
             return self.made[name]
 
+    def kept_as(self, name):
+        """The codes of that name, None where they are not there."""
+        return self.made.get(name)
+
     def __reduce__(self):
         return Prepared, (self.rows,)  # codes have locks and may be on a device: a copy makes its own
 
@@ -66,4 +70,11 @@ class Share:
     stop: int
 
     def of(self, name, make):
-        return self.prepared.of(f"{name} rows {self.start} to {self.stop}", lambda _: Stretch(make(self.rows))).codes
+        return self.prepared.of(self._named(name), lambda _: Stretch(make(self.rows))).codes
+
+    def kept_as(self, name):
+        found = self.prepared.kept_as(self._named(name))
+        return found and found.codes
+
+    def _named(self, name):
+        return f"{name} rows {self.start} to {self.stop}"

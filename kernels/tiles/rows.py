@@ -15,6 +15,12 @@ def holding(dtype):
     return np.dtype(np.float32 if np.dtype(dtype).name in EXACT_IN_FLOAT32 else np.float64)
 
 
+@cache
+def holding_all(*dtypes):
+    """The same for several."""
+    return np.result_type(*map(holding, dtypes))
+
+
 class Rows:
     """(n, d) matrix behind any sliceable store: an array, a memmap, an HDF5 or zarr data set.
 

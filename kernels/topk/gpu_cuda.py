@@ -15,8 +15,8 @@ import numpy as np
 
 from ..tiles import metrics
 from ..tiles import plan as host
+from ..tiles.cuda import again, shares
 from ..tiles.cuda import driver as drivers
-from ..tiles.cuda import shares
 from ..tiles.cuda.best import Best, Found, best, onward
 from ..tiles.cuda.search import Search, fitted, objection
 from ..tiles.cuda.search import least as device_least
@@ -67,30 +67,40 @@ def _searched(driver, x, part, metric, k, max_bytes, keep, tick):
     """keep(rows, value, index) takes the k best of a block of queries among the rows of one device; returns Stats."""
     y = part.y
 
+    def told(done):
+        if tick is not None:
+            tick(done, len(x) * len(y))
+
     def searched(room):
-        search = Search(driver, x, y, metric, part.filters, k, max_bytes, room, part.prepared)
-        stats = search.stats()
+        search = Search(driver, x, y, metric, part.filters, k, max_bytes, room, part.prepared, beside=True)
+        stats, calls = search.stats(), again.calls_of(search)
 
         def block(queries):
             found, rows = Found(), slice(queries.number[0], queries.number[-1] + 1)
             for here, ahead in search.parts():
                 lists = Best(here, queries, found)
+                ranked = lists.ranked(found)
                 ahead()
                 yield
-                answer, failed = best(lists, found)
+                answer, failed = best(lists, found, ranked)
                 stats.candidates[rows] += answer["count"]
                 stats.widened[rows] |= failed
-                if tick is not None:
-                    tick(rows.start * len(y) + len(queries) * (here.start + len(here)), len(x) * len(y))
+                told(rows.start * len(y) + len(queries) * (here.start + len(here)))
                 if here is not search.part:
                     found = onward(lists, answer, found)
+            again.note(search, queries, answer, max_bytes, calls)
             search.done(queries, answer["said"])
             keep(rows, answer["value"], answer["index"])
 
-        search.run(block)
+        with drivers.noted(calls):
+            search.run(block)
         return stats
 
-    return fitted(driver, max_bytes, searched)
+    stats = again.searched(driver, x, part, metric, k, max_bytes, keep)
+    if stats is None:
+        return fitted(driver, max_bytes, searched)
+    told(len(x) * len(y))
+    return stats
 
 
 def _merged(driver, x, parts, metric, k, max_bytes, keep, tick):

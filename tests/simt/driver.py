@@ -2,10 +2,13 @@
 
 import contextlib
 import threading
+from functools import partial
 
 import numpy as np
 
 import simt
+from crossmodal_fast.kernels.tiles.cuda import driver as drivers
+from crossmodal_fast.kernels.tiles.cuda.lanes import Same
 
 _one_block = threading.Lock()  # the emulator has one processor, whoever calls
 
@@ -23,6 +26,33 @@ class Lying(np.ndarray):
         self.number = getattr(made_from, "number", None)
 
 
+class Late:
+    """A lane whose launches wait as long as they may: what does not wait for them finds nothing, or spoils them."""
+
+    tiles, blocks = 2, 3
+
+    def __init__(self, driver):
+        self.driver, self.waiting, self.begun, self.followed = driver, [], 0, None
+
+    def launch(self, kernel, grid, block, arguments, **macros):
+        assert self.followed == self.driver.asked, "the lane was not told to wait for what was asked for last"
+        self.waiting.append(lambda: self.driver.run(kernel, grid, arguments, block, **macros))
+
+    def follow(self):
+        self.followed = self.driver.asked
+
+    def mark(self):
+        made = self, self.begun + len(self.waiting)
+        self.driver.marks.append(made)
+        return made
+
+    def join(self, mark=None):
+        _, until = mark or self.mark()
+        while self.begun < until:
+            self.begun += 1
+            self.waiting.pop(0)()
+
+
 class Emulated:
     """Kernels in one build, a new seed each launch; products off by what tensor cores may lose at most.
 
@@ -37,7 +67,7 @@ class Emulated:
         self.flavour, self.seed, self.hostile, self.largest, self.free = flavour, seed, hostile, largest, free
         self.count, self.thread, self.used = devices, threading.local(), set()
         self.random = np.random.default_rng(seed)
-        self.launched, self.released, self.marks = [], 0, []
+        self.launched, self.released, self.marks, self.asked = [], 0, [], 0
 
     @property
     def device(self):
@@ -76,16 +106,21 @@ class Emulated:
         return block[at : at + int(np.prod(shape)) * dtype.itemsize].view(dtype).reshape(shape)
 
     def array(self, host):
+        self.asked += 1
         self._here(host)
         return self._lying(np.array(host, order="C"))
 
     def put(self, target, host, after=None):
         assert after is None or after in self.marks
+        self.asked += 1
         self._here(target)
         target[:] = host
 
-    def host(self, array):
+    def host(self, array, after=None):
         self._here(array)
+        assert after is None or after in self.marks
+        if isinstance(after, tuple):
+            after[0].join(after)
         return np.array(array)
 
     def into(self, target, array, after=None):
@@ -97,6 +132,9 @@ class Emulated:
         self.marks.append(len(self.launched))
         return self.marks[-1]
 
+    def lane(self, beside):
+        return Late(self) if beside else Same(self)
+
     def room(self):
         return self.free
 
@@ -104,7 +142,9 @@ class Emulated:
         self.released += 1
 
     def launch(self, kernel, grid, block, arguments, **macros):
+        self.asked += 1
         self.run(kernel, grid, arguments, block, **macros)
+        drivers.note(lambda: partial(self.launch, kernel, grid, block, arguments, **macros))
 
     def run(self, kernel, grid, arguments, block=256, **macros):
         self.seed += 1
@@ -115,11 +155,13 @@ class Emulated:
             library.launch(kernel, grid, block, arguments, seed=self.seed)
 
     def gemm(self, x_md, y_nd, score, scale):
+        self.asked += 1
         self._here(x_md, y_nd, score)
         x, y = x_md.astype(np.float32), y_nd.astype(np.float32)
         exact = x @ y.T
         self._move(x, y, exact)
         score[:, : len(y_nd)] = (exact * np.float32(scale)).astype(np.float16)
+        drivers.note(lambda: partial(self.gemm, x_md, y_nd, score, scale))
 
     def product(self, x_md, y_nd, out_mn, *, added=False):
         assert x_md.dtype == y_nd.dtype == out_mn.dtype

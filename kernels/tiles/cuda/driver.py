@@ -2,8 +2,8 @@
 
 A driver has `xp` (NumPy's names on its arrays), `empty`, `view`, `array`, `put`, `host` and `into` (memory, and copies
 to the device and back), `launch`, `gemm`, `product` and `products`, `room` (bytes that are free), `mark` (all that was
-asked for so far), `release`, `out_of_memory`, and `device`, `devices` and `on` (which one, how many, another one inside
-a block). Nothing else of CuPy is used by the launchers.
+asked for so far), `lane` (a second queue of launches), `release`, `out_of_memory`, and `device`, `devices` and `on`
+(which one, how many, another one inside a block). Nothing else of CuPy is used by the launchers.
 """
 
 import contextlib
@@ -11,12 +11,13 @@ import ctypes
 import re
 import struct
 import threading
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from . import obstacles, staging
+from .lanes import Beside, Same
 
 HERE = Path(__file__).resolve().parent
 INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
@@ -28,6 +29,7 @@ CODES = {np.dtype(name): code for name, code in (("i4", "i"), ("u4", "I"), ("i8"
 DEFAULT_MATH = 0  # CUBLAS_DEFAULT_MATH: float32 is float32
 LETTER = {"float32": "s", "float64": "d"}  # of a name in cuBLAS
 _replacements = []
+_noting = threading.local()  # .calls: where launches of this thread are noted
 
 
 def current():
@@ -43,6 +45,26 @@ def replaced(driver):
         yield
     finally:
         _replacements.pop()
+
+
+@contextlib.contextmanager
+def noted(calls):
+    """Keep every launch and product of this thread in a list, as calls that do the same again with the same arrays.
+
+    None for a list keeps nothing.
+    """
+    _noting.calls = calls
+    try:
+        yield
+    finally:
+        _noting.calls = None
+
+
+def note(made):
+    """For drivers: made() is a call that does once more what has just been asked for."""
+    calls = getattr(_noting, "calls", None)
+    if calls is not None:
+        calls.append(made())
 
 
 def obstacle():
@@ -112,16 +134,17 @@ class Cupy:
 
     def put(self, target, host, after=None):
         """Copy host rows to rows on the device, once all that came before the mark `after` is done."""
-        if staging.worth(host):
+        if after is not None or staging.worth(host):
             staging.copied(self.xp, target, host, after)
         else:
             target.set(np.ascontiguousarray(host))
 
-    def host(self, array):
-        if not staging.worth(array):
+    def host(self, array, after=None):
+        """On the host, as all that came before the mark `after` leaves it, or all that was asked for so far."""
+        if after is None and not staging.worth(array):
             return self.xp.asnumpy(array)
         found = np.empty(array.shape, array.dtype)
-        staging.brought(self.xp, found, array)
+        staging.brought(self.xp, found, array, after)
         return found
 
     def into(self, target, array, after=None):
@@ -138,6 +161,10 @@ class Cupy:
         event.record()
         return event
 
+    def lane(self, beside):
+        """A second queue of launches beside the current stream, or that stream itself."""
+        return Beside(self.xp, self._launched) if beside else Same(self)
+
     def room(self):
         """Bytes that an array may still take."""
         free, _ = self.xp.cuda.runtime.memGetInfo()
@@ -149,15 +176,21 @@ class Cupy:
 
     def launch(self, kernel, grid, block, arguments, **macros):
         """Run a kernel of a file: `grid` one or two sizes, arguments arrays, None for null, scalars of NumPy's."""
-        _launcher(kernel, tuple(macros.items()), self.device)(self.xp, grid, block, arguments)
+        launcher = self._launched(self.xp.cuda.get_current_stream(), kernel, grid, block, arguments, macros)
+        note(lambda: launcher.again(self.xp, grid, block, arguments))
+
+    def _launched(self, stream, kernel, grid, block, arguments, macros):
+        launcher = _launcher(kernel, tuple(macros.items()), self.device)
+        launcher(self.xp, stream, grid, block, arguments)
+        return launcher
 
     def gemm(self, x_md, y_nd, score, scale):
         """score (m, stride)[:, :n] = scale x y^T of fp16 codes, summed in fp32, rounded once to fp16."""
         (m, d), n = x_md.shape, len(y_nd)
         cublas = self.xp.cuda.cublas
         handle = self.xp.cuda.device.get_cublas_handle()
-        factors = np.array([scale, 0], np.float32)
-        one, zero = factors.ctypes.data, factors.ctypes.data + 4
+        one = _factors(scale).ctypes.data
+        zero = one + 4
         mode = cublas.getMathMode(handle)
         cublas.setMathMode(handle, WHOLE_SUMS)
         try:
@@ -167,6 +200,7 @@ class Cupy:
             )  # fmt: skip
         finally:
             cublas.setMathMode(handle, mode)
+        note(lambda: partial(self.gemm, x_md, y_nd, score, scale))
 
     def product(self, x_md, y_nd, out_mn, *, added=False):
         """out = x y^T (added: out + that), all float32 or all float64; x and y may be columns of wider rows."""
@@ -203,6 +237,11 @@ class Cupy:
             cublas.setMathMode(handle, before)
 
 
+@cache
+def _factors(scale):
+    return np.array([scale, 0], np.float32)
+
+
 def _leading(matrix):
     """Elements from a row to the next; of one row alone, as many as it has."""
     return max(matrix.strides[0] // matrix.itemsize, matrix.shape[1])
@@ -222,18 +261,33 @@ class _Launcher:
     def __init__(self, address):
         self.address, self.of_thread = address, threading.local()
 
-    def __call__(self, cupy, grid, block, arguments):
+    def __call__(self, cupy, stream, grid, block, arguments):
         try:
             layout, cells, table = self.of_thread.known
         except AttributeError:
             layout, cells, table = self.of_thread.known = _cells(arguments)
-        layout.pack_into(
-            cells, 0, *[value.data.ptr if isinstance(value, cupy.ndarray) else value or 0 for value in arguments]
-        )
+        layout.pack_into(cells, 0, *_numbers(cupy, arguments))
         wide, high = (grid, 1) if isinstance(grid, int) else grid
         cupy.cuda.driver.launchKernel(
-            self.address, wide, high, 1, block, 1, 1, 0, cupy.cuda.get_current_stream().ptr, ctypes.addressof(table), 0
+            self.address, wide, high, 1, block, 1, 1, 0, stream.ptr, ctypes.addressof(table), 0
         )
+
+    def again(self, cupy, grid, block, arguments):
+        """The same launch as a call, its arguments packed for good."""
+        layout, cells, table = _cells(arguments)
+        layout.pack_into(cells, 0, *_numbers(cupy, arguments))
+        wide, high = (grid, 1) if isinstance(grid, int) else grid
+        before, where = (self.address, wide, high, 1, block, 1, 1, 0), ctypes.addressof(table)
+        current, launch = cupy.cuda.get_current_stream, cupy.cuda.driver.launchKernel
+
+        def launched(_alive=(cells, table, arguments)):
+            launch(*before, current().ptr, where, 0)
+
+        return launched
+
+
+def _numbers(cupy, arguments):
+    return [value.data.ptr if isinstance(value, cupy.ndarray) else value or 0 for value in arguments]
 
 
 def _cells(arguments):

@@ -20,7 +20,8 @@ class Lists:
 
     def __init__(self, part, queries, before=None, threshold=None):
         self.part, self.queries, self.driver, search = part, queries, part.driver, part.search
-        self.capacity, self.metric, self.make = search.sizes.capacity, search.metric, queries.make
+        self.lane, self.capacity, self.metric = search.lane, search.sizes.capacity, search.metric
+        self.make = queries.make
         self.keys = self.make("keys", (len(queries), self.capacity), np.uint64)
         self.own, self.slack, self.threshold, self.count, self.lost = queries.held.bounded(
             part.held, self.make, queries.bias, before, threshold
@@ -30,7 +31,8 @@ class Lists:
     def filter(self, tile):
         """Keep what reaches the thresholds; a list that is full counts on."""
         (m, stride), first = tile.score.shape, tile.first
-        self.driver.launch("filter", (-(-tile.width // COLUMNS), -(-m // ROWS)), BLOCK, [
+        wide, high = -(-tile.width // COLUMNS), -(-m // ROWS)
+        self.lane.launch("filter", (wide, min(high, max(1, self.lane.blocks // wide))), BLOCK, [
             tile.score, *map(np.int32, (m, tile.width, stride, 0, first)), self.own,
             self.part.columns[first : first + tile.width], self.threshold, self.exclude, tile.allowed,
             np.int64(tile.width), self.keys, self.count, np.int32(self.capacity), None, None, None, None, np.int32(0),
@@ -38,7 +40,7 @@ class Lists:
 
     def tighten(self, k):
         """Raise the thresholds to the k-th largest lower bounds; a list that was full is lost."""
-        self.driver.launch("tighten", len(self.queries), BLOCK, [
+        self.lane.launch("tighten", len(self.queries), BLOCK, [
             self.keys, self.count, np.int32(self.capacity), np.int32(k), self.own, self.part.columns, None,
             self.slack, self.threshold, self.lost,
         ], TURNED=0, **self.part.held.macros)  # fmt: skip
@@ -77,7 +79,7 @@ class Lists:
             return self._by_numpy()
         queries, gallery = self.queries.held, self.part.held
         made = self.make("values", self.keys.shape, np.float64)
-        self.driver.launch("rerank", len(self.queries), BLOCK, [
+        self.lane.launch("rerank", len(self.queries), BLOCK, [
             queries.rows, gallery.rows, np.int32(queries.rows.shape[1]), *self.order(), self.keys, self.count,
             np.int32(self.capacity), queries.square, gallery.square, queries.exponent, gallery.exponent,
             self.queries.bias, self.part.bias, made,

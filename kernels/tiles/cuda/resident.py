@@ -90,10 +90,6 @@ class Resident:
         """The inverse of the step: row i has its code at i `turn`."""
         return turned(self.step, len(self))
 
-    def straight(self):
-        """With codes in the order of rows."""
-        return self if self.step == 1 else _measured(self.driver, self.rows, self.metric, self.centre, step=1)
-
     def of(self, index):
         """Some of the rows, in the order of `index`; for rows whose codes are in order."""
         taken = {

@@ -25,9 +25,9 @@ from .workspace import Spare
 
 KERNELS = ("prepare", "bound", "filter", "tighten", "rerank", "order")  # of topk by products
 ROWS, COLUMNS = 128, 256  # of a block of filter.cu
-# 640 MB of float16: an H100's cuBLAS did 680 TFLOP/s for 10,000 x 32,768 x 768, 608 for 8192 columns, 502 for 2048, and
+# 320 MB of float16: an H100's cuBLAS did 680 TFLOP/s for 10,000 x 32,768 x 768, 608 for 8192 columns, 502 for 2048, and
 # 520 where scores were float32. Tiles that stay in its L2 are too small for launches from Python, 10 us each
-TILE_SCORES = 320 << 20
+TILE_SCORES = 160 << 20
 QUERY_ROWS, FIRST, LEAST_ROWS = 5120, 1280, 256
 PASSING_ROWS = 16384  # queries at once where the gallery comes in parts: every block of them has all of it copied again
 FEW, LEAST_CAPACITY, CAPACITY_OF_FEW = 256, 1024, 4096  # few queries can hold more: launches outweigh what that costs
@@ -117,7 +117,7 @@ def _needed(m, n, k, row, kept, score):
         return {
             "query_rows": min(3, -(-m // query_rows)) * query_rows * (row + 16 * capacity + 48 * k),
             "rows": gallery + 16 * rows,
-            "tile_scores": query_rows * width * score,
+            "tile_scores": 2 * query_rows * width * score,
         }
 
     return needed
@@ -148,6 +148,7 @@ class Queries:
     held: Any  # `Resident` or `Compared`
     number: np.ndarray
     make: Any  # their `Workspace`
+    given: Any  # their rows, as they were copied to the device
     bias: Any = None  # (m,) float64 on the device
 
     def __len__(self):
@@ -155,7 +156,8 @@ class Queries:
 
     def of(self, index, at, make):
         """Some of them; `at` is the index on the device."""
-        return Queries(self.held.of(at), self.number[index], make, None if self.bias is None else self.bias[at])
+        bias = None if self.bias is None else self.bias[at]
+        return Queries(self.held.of(at), self.number[index], make, None, bias)
 
 
 @dataclass(frozen=True)
@@ -171,19 +173,26 @@ class Tile:
 class Search:
     """One search: its queries in blocks, its gallery in parts that the device holds, one where all of it fits."""
 
-    def __init__(self, driver, x, y, metric, filters, k, max_bytes, room, prepared=None):
+    def __init__(self, driver, x, y, metric, filters, k, max_bytes, room, prepared=None, beside=False):
+        """beside: what is done with a tile is launched on the lane."""
         self.driver, self.x, self.y, self.metric, self.filters, self.k = driver, x, y, metric, filters, k
         began, d = time.perf_counter(), x.shape[1]
         mask = filters.mask
         self.pairwise = mask is not None and len(mask.shape) == 2
+        # a store gives neighbouring columns of a mask: then codes lie in the order of rows, and are none that stay
+        self.step = 1 if self.pairwise and not isinstance(mask, np.ndarray) else None
         self.allowed = None if mask is None or self.pairwise else np.asarray(mask[:], bool)
         self.way, score = _way(metric, filters)
         kept, (mine, row) = None, (self.way.row_bytes(metric, d, held_as(rows).itemsize) for rows in (x, y))
-        if prepared is not None and len(y) * row <= KEPT_SHARE * room:
+        if prepared is not None and self.step is None and len(y) * row <= KEPT_SHARE * room:
             kept = prepared.of(f"cuda {driver.device} {self.way.key(metric)}", self._whole)
-        row = max(mine, row)
-        self.sizes = plan(len(x), len(y), d, k, row, max_bytes, room, kept is not None, self.pairwise, score)
-        self.groups, self.part, self._scores = self.sizes.groups(len(y)), None, None
+        self.kept, row = kept is not None, max(mine, row)
+        self.sizes = plan(len(x), len(y), d, k, row, max_bytes, room, self.kept, self.pairwise, score)
+        self.groups, self.part = self.sizes.groups(len(y)), None
+        # what a tile has of its own, or a part, goes back to the pool while the lane may still read it
+        alone = len(self.groups) == 1 and not self.pairwise and metric.name not in direct.NEAR
+        self.lane = driver.lane(beside and alone and len(x) * len(y) > self.sizes.tile_scores)
+        self._places, self._read, self._tile = [], [None] * self.lane.tiles, 0
         if len(self.groups) == 1:
             self.part = Part(self, self._whole(y) if kept is None else kept, 0)  # it stays for all blocks
             self.centre = self.part.held.centre
@@ -193,12 +202,25 @@ class Search:
         self.prepare_seconds = time.perf_counter() - began
 
     def place(self, name, shape, dtype):
-        """Memory of a tile. All tiles take the same: the device works on one after the other."""
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        if self._scores is None or self._scores.nbytes < size:
-            self._scores = None
-            self._scores = self.driver.empty(size, np.uint8)
-        return self.driver.view(self._scores, 0, shape, np.dtype(dtype))
+        """Memory of a tile: that of the tile before the last, once it has been read."""
+        size, tiles = int(np.prod(shape)) * np.dtype(dtype).itemsize, self.lane.tiles
+        if not self._places or self._places[0].nbytes < size:
+            self.lane.join()
+            self._places = []
+            self._places = [self.driver.empty(size, np.uint8) for _ in range(tiles)]
+            self._read = [None] * tiles
+        self._tile = (self._tile + 1) % tiles
+        if self._read[self._tile] is not None:
+            self.lane.join(self._read[self._tile])
+        return self.driver.view(self._places[self._tile], 0, shape, np.dtype(dtype))
+
+    @property
+    def place_bytes(self):
+        return sum(place.nbytes for place in self._places)
+
+    def read(self):
+        """All that reads the last tile has been launched."""
+        self._read[self._tile] = self.lane.mark()
 
     def _centre(self, rows):
         centre = space(self.metric, rows).centre if self.way is resident else None
@@ -210,7 +232,7 @@ class Search:
 
     def _held(self, rows, start, on, centre):
         """Rows from `start` on, which lie on the device, ready for a search."""
-        held = self.way.on_device(self.driver, on, self.metric, centre)
+        held = self.way.on_device(self.driver, on, self.metric, centre, self.step)
         said = self.driver.host(held.said)  # waits: another search may find them on another stream
         if rows.check_finite or self.way is direct:
             self.refuse(rows, start, start + len(held), said)
@@ -244,7 +266,7 @@ class Search:
         make = make or self.spare.taken(driver, stop - start, self.k)
         on = uploaded(driver, x, start, stop, target, mark)
         held, rows = self.way.on_device(driver, on, self.metric, self.centre, 1, make), np.arange(start, stop)
-        return Queries(held, rows, make, None if bias is None else driver.array(bias[0][rows]))
+        return Queries(held, rows, make, on, None if bias is None else driver.array(bias[0][rows]))
 
     def done(self, queries, said):
         """The device is through with these queries, and has said what is wrong with them: that is raised.
@@ -259,16 +281,19 @@ class Search:
     def run(self, block):
         """Call block(queries) for all: what it does after its first `yield` waits until the next block is under way."""
         before = iter(())
-        for queries in self.blocks():
-            work = block(queries)
-            next(work)
-            if self.part is None:  # parts that come and go hold one block at a time
-                before, work = work, iter(())
+        try:
+            for queries in self.blocks():
+                work = block(queries)
+                next(work)
+                if self.part is None:  # parts that come and go hold one block at a time
+                    before, work = work, iter(())
+                for _ in before:
+                    pass
+                before = work
             for _ in before:
                 pass
-            before = work
-        for _ in before:
-            pass
+        finally:
+            self.lane.join()  # it may still read what is given back now
 
     def parts(self):
         """(`Part`, ahead) of the gallery; `ahead()` begins to copy the next rows while the device works on these."""
@@ -312,7 +337,7 @@ class Part:
     def __init__(self, search, held, start):
         self.search = weakref.proxy(search)  # which has this: a cycle would keep both, and a gallery on the device
         self.driver, self.start = search.driver, start
-        self.held = held.straight() if search.pairwise else held
+        self.held = held
         rows = slice(start, start + len(held))
         bias, allowed = search.filters.bias, search.allowed
         self.bias = None if bias is None else self.driver.array(bias[1][rows])
@@ -344,11 +369,14 @@ class Part:
         while first < last:
             width = min(most, last - first)
             score = self.held.scores(queries.held, self.search.place, first, width, bias)
-            yield Tile(first, width, score, self._allowed(queries, first, width))
+            tile = Tile(first, width, score, self._allowed(queries, first, width))
+            self.search.lane.follow()
+            yield tile
+            self.search.read()
             first = last if one else first + width
 
     def _allowed(self, queries, first, width):
         if not self.search.pairwise:
             return None
-        columns = np.arange(self.start + first, self.start + first + width)
+        columns = self.start + np.arange(first, first + width) * self.held.step % len(self)
         return self.driver.array(self.search.filters.allowed(queries.number, columns).view(np.uint8))

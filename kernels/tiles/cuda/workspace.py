@@ -13,7 +13,7 @@ class Workspace:
     """`workspace(name, shape, dtype)`: that array, whatever is in it; `answer()`: what is in those that come back."""
 
     def __init__(self, driver, m, k):
-        self.driver, self.held, self.nbytes, self.ready = driver, {}, 0, False
+        self.driver, self.held, self.nbytes, self.ready, self.noted = driver, {}, 0, False, None
         parts = {
             "value": ((m, k), np.float64), "index": ((m, k), np.int64), "count": ((m,), np.int32),
             "lost": ((m,), np.int32), "said": ((2,), np.int32),
@@ -36,9 +36,9 @@ class Workspace:
             self.nbytes += found.nbytes
         return found
 
-    def answer(self):
-        """Name -> array on the host. Waits for the device."""
-        block = self.driver.host(self.block)
+    def answer(self, after=None):
+        """Name -> array on the host. Waits for the device, or for a mark alone."""
+        block = self.driver.host(self.block, after)
         return {
             name: block[at : at + nbytes].view(dtype).reshape(shape)
             for name, (at, shape, dtype, nbytes) in self.layout.items()
@@ -57,6 +57,17 @@ class Spare:
             return self.left[m, k].pop()  # at once: another thread may look as well
         except (KeyError, IndexError):
             return Workspace(driver, m, k)
+
+    def noted(self, m, k):
+        """One whose last search is noted, or None."""
+        try:
+            found = self.left[m, k].pop()
+        except (KeyError, IndexError):
+            return None
+        if found.noted is None:
+            self.back(found, m, k)
+            return None
+        return found
 
     def back(self, workspace, m, k):
         """It may be used again: nothing on the device works on it any more."""

@@ -1,0 +1,119 @@
+"""Small searches done again by their launches alone: the same answers, and what sends them the long way round."""
+
+import numpy as np
+import pytest
+
+import crossmodal_fast as cmf
+import simt
+from crossmodal_fast.kernels.tiles.cuda import again, search, workspace
+from emulated import emulated
+
+pytestmark = pytest.mark.skipif(simt.obstacle() is not None, reason=str(simt.obstacle()))
+
+RNG = np.random.default_rng(37)
+Y = RNG.standard_normal((900, 8)).astype(np.float32)
+
+
+def queries(m=3, dtype=np.float32):
+    return RNG.standard_normal((m, 8)).astype(dtype)
+
+
+@pytest.fixture
+def plans(monkeypatch):
+    """How often a search was planned."""
+    made, begun = [], search.Search.__init__
+    monkeypatch.setattr(search.Search, "__init__", lambda *given, **more: made.append(1) or begun(*given, **more))
+    return made
+
+
+def same(gallery, x, k=4, **more):
+    found, wanted = (gallery.topk(x, k, backend=name, return_stats=True, **more) for name in ("cuda", "numpy"))
+    np.testing.assert_array_equal(found[1], wanted[1])
+    np.testing.assert_array_equal(found[0], wanted[0])
+    return found[2]
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine", "correlation"])
+def test_the_third_search_is_not_planned(metric, plans):
+    gallery, told = cmf.Gallery(Y, metric), []
+    with emulated() as driver:
+        first = same(gallery, queries())
+        asked = len(driver.launched)
+        for x in (queries(), 1000 * queries(), queries()):
+            driver.launched.clear()
+            stats = same(gallery, x, progress=lambda done, total: told.append((done, total)))
+            assert len(driver.launched) < asked
+            assert (stats.precision, stats.widened.any()) == (first.precision, False)
+    assert len(plans) == 1
+    assert told.count((2700, 2700)) >= 3
+
+
+def test_another_kind_of_search_is_planned(plans):
+    gallery, x = cmf.Gallery(Y), queries()
+    with emulated():
+        same(gallery, x)
+        for more in (
+            {"x": queries(4)}, {"k": 5}, {"x": queries(dtype=np.float64)}, {"max_bytes": 1 << 29},
+            {"mask": np.arange(900) % 2 > 0}, {"exclude": np.arange(3)}, {"bias": (np.ones(3), np.ones(900))},
+        ):  # fmt: skip
+            before = len(plans)
+            same(gallery, **({"x": x} | more))
+            assert len(plans) == before + 1, more
+        same(gallery, x)
+        gallery.add(queries(2))
+        before = len(plans)
+        same(gallery, x)
+    assert len(plans) == before + 1
+
+
+def test_rows_that_are_not_finite_are_refused_or_sorted_last(plans):
+    gallery, x = cmf.Gallery(Y), queries()
+    x[1, 3] = np.nan
+    with emulated():
+        same(gallery, queries())
+        with pytest.raises(ValueError, match="row 1"):
+            gallery.topk(x, 4, backend="cuda")
+        same(gallery, x, check_finite=False)
+        same(gallery, queries())
+    assert len(plans) >= 3
+
+
+def test_lists_that_overflow_are_repaired(plans, monkeypatch):
+    gallery = cmf.Gallery(np.vstack([Y, np.repeat(Y[:1], 40, axis=0)]))
+    monkeypatch.setattr(search, "CAPACITY_OF_FEW", 32)
+    with emulated():
+        same(gallery, queries())
+        same(gallery, np.vstack([queries(2), Y[:1]]))
+        same(gallery, queries())
+    assert len(plans) >= 2
+
+
+def test_two_callers_do_not_share_what_is_noted(plans):
+    from concurrent.futures import ThreadPoolExecutor
+
+    gallery, several = cmf.Gallery(Y), [queries() for _ in range(8)]
+    with emulated(), ThreadPoolExecutor(4) as threads:
+        same(gallery, queries())
+        found = list(threads.map(lambda x: gallery.topk(x, 4, backend="cuda").indices, several))
+    for x, indices in zip(several, found, strict=True):
+        np.testing.assert_array_equal(indices, gallery.topk(x, 4, backend="numpy").indices)
+
+
+def test_scores_that_take_much_are_not_kept(plans, monkeypatch):
+    for module in (again, workspace):
+        monkeypatch.setattr(module, "KEPT_BYTES", 1000)
+    gallery = cmf.Gallery(Y)
+    with emulated():
+        same(gallery, queries())
+        same(gallery, queries())
+    assert len(plans) == 2
+
+
+def test_calls_that_are_not_those_of_the_search_are_seen(monkeypatch):
+    """The trial of these tests: a launch that is left out gives another answer."""
+    gallery, note = cmf.Gallery(Y), again.note
+    monkeypatch.setattr(again, "note", lambda *given: note(*given[:-1], given[-1] and given[-1][:-1]))
+    with emulated():
+        same(gallery, queries())
+        with pytest.raises(AssertionError):
+            same(gallery, queries())
