@@ -214,7 +214,8 @@ def output_dtype(dtype: Any, *inputs: Any) -> np.dtype[Any]:
     if dtype is None:
         from .kernels.tiles.rows import holding_all
 
-        return holding_all(*(value.dtype for value in inputs))
+        held: np.dtype[Any] = holding_all(*(value.dtype for value in inputs))
+        return held
     try:
         found: np.dtype[Any] = np.dtype(numpy_dtype(dtype))
     except TypeError:

@@ -5,7 +5,7 @@ import pytest
 
 import crossmodal_fast as cmf
 import simt
-from crossmodal_fast.kernels.tiles.cuda import search
+from crossmodal_fast.kernels.tiles.cuda import ring, search
 from emulated import emulated
 from simt.driver import Late
 
@@ -65,8 +65,9 @@ def test_a_search_that_fails_leaves_nothing_in_the_queue(small):
 
 
 def one_place(self, shape, dtype):
-    self._places = self._places or [self.driver.empty(1 << 20, np.uint8)]
-    return self.driver.view(self._places[0], 0, shape, np.dtype(dtype))
+    if self.block is None:
+        self.block = self.driver.empty(1 << 20, np.uint8)
+    return self.driver.view(self.block, 0, shape, np.dtype(dtype))
 
 
 FAULTS = {
@@ -77,7 +78,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_caught(fault, monkeypatch, small):
-    monkeypatch.setattr(search.Search, *FAULTS[fault])
+    monkeypatch.setattr(ring.Ring, *FAULTS[fault])
     assert not same()
 
 

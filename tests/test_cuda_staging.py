@@ -69,7 +69,7 @@ class Placed:
     """A device array in host memory."""
 
     def __init__(self, array):
-        self.held, self.nbytes, self.dtype = array, array.nbytes, array.dtype
+        self.held, self.nbytes, self.dtype, self.shape = array, array.nbytes, array.dtype, array.shape
         self.data = types.SimpleNamespace(ptr=array.ctypes.data)
 
     def __len__(self):
@@ -97,6 +97,14 @@ def test_rows_come_whole_and_in_their_places(rows, dtype, strided, cupy):
     staged = given.nbytes >= staging.WORTH
     assert cupy.stream.waited == ([0, 17] if staged else [])
     assert bool(cupy.stream.waiting) == staged
+
+
+def test_what_waits_for_a_mark_takes_no_place_in_the_current_stream(cupy):
+    driver = drivers.Cupy.__new__(drivers.Cupy)
+    driver.xp = cupy
+    given = np.arange(50, dtype=np.uint8)
+    np.testing.assert_array_equal(driver.host(Placed(given), 17), given)
+    assert cupy.stream.waited == [17]
 
 
 def test_rows_of_another_dtype_or_too_wide_come_at_once(cupy):

@@ -8,7 +8,7 @@ import numpy as np
 
 import simt
 from crossmodal_fast.kernels.tiles.cuda import driver as drivers
-from crossmodal_fast.kernels.tiles.cuda.lanes import Same
+from crossmodal_fast.kernels.tiles.cuda.lanes import TILES, Same
 
 _one_block = threading.Lock()  # the emulator has one processor, whoever calls
 
@@ -29,7 +29,7 @@ class Lying(np.ndarray):
 class Late:
     """A lane whose launches wait as long as they may: what does not wait for them finds nothing, or spoils them."""
 
-    tiles, blocks = 2, 3
+    tiles = TILES
 
     def __init__(self, driver):
         self.driver, self.waiting, self.begun, self.followed = driver, [], 0, None

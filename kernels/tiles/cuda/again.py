@@ -44,7 +44,7 @@ def calls_of(search):
 
 def note(search, queries, answer, max_bytes, calls):
     """Keep the calls with the workspace of the queries, if nothing was repaired and their scores take little."""
-    if calls is not None and not answer["lost"].any() and search.place_bytes <= KEPT_BYTES:
+    if calls is not None and not answer["lost"].any() and search.ring.nbytes <= KEPT_BYTES:
         queries.make.noted = Noted(_kind(search.x, search.metric, max_bytes), queries.given, calls)
 
 

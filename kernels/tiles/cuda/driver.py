@@ -134,7 +134,7 @@ class Cupy:
 
     def put(self, target, host, after=None):
         """Copy host rows to rows on the device, once all that came before the mark `after` is done."""
-        if after is not None or staging.worth(host):
+        if staging.worth(host) or (after is not None and staging.fits(host)):
             staging.copied(self.xp, target, host, after)
         else:
             target.set(np.ascontiguousarray(host))

@@ -14,8 +14,8 @@ given back that the lane may still read.
 
 from functools import cache
 
+TILES = 2  # one is written while the other is read
 HIGHEST = -5  # of a stream's priorities; a device that has fewer takes its own highest
-BLOCKS = 176  # of a filter at most: a third of an H100, four on a processor, which reads as fast as all of it
 
 
 @cache
@@ -28,8 +28,7 @@ def _stream(device):
 class Beside:
     """Launches on a stream of ours, beside the current one of this thread."""
 
-    tiles = 2  # one is written while the other is read
-    blocks = BLOCKS
+    tiles = TILES
 
     def __init__(self, cupy, launched):
         self.cupy, self.launched = cupy, launched
@@ -54,7 +53,7 @@ class Beside:
 class Same:
     """No second queue: launches on the current stream, where all is in order."""
 
-    tiles, blocks = 1, 1 << 30
+    tiles = 1
 
     def __init__(self, driver):
         self.launch = driver.launch

@@ -31,8 +31,7 @@ class Lists:
     def filter(self, tile):
         """Keep what reaches the thresholds; a list that is full counts on."""
         (m, stride), first = tile.score.shape, tile.first
-        wide, high = -(-tile.width // COLUMNS), -(-m // ROWS)
-        self.lane.launch("filter", (wide, min(high, max(1, self.lane.blocks // wide))), BLOCK, [
+        self.lane.launch("filter", (-(-tile.width // COLUMNS), -(-m // ROWS)), BLOCK, [
             tile.score, *map(np.int32, (m, tile.width, stride, 0, first)), self.own,
             self.part.columns[first : first + tile.width], self.threshold, self.exclude, tile.allowed,
             np.int64(tile.width), self.keys, self.count, np.int32(self.capacity), None, None, None, None, np.int32(0),

@@ -20,7 +20,9 @@ from ..encode import space
 from ..filters import Stats
 from . import direct, resident
 from . import driver as drivers
+from .lanes import TILES
 from .resident import held_as, uploaded
+from .ring import Ring
 from .workspace import Spare
 
 KERNELS = ("prepare", "bound", "filter", "tighten", "rerank", "order")  # of topk by products
@@ -53,6 +55,10 @@ class Plan:
         step = max(1, -(-inner // max(1, -(-inner // self.query_rows))))
         edges = [0, *range(short, m - short, step), m - short, m] if short else [*range(0, m, step), m]
         return [(start, stop) for start, stop in pairwise(edges) if start < stop]
+
+    def scores(self):
+        """Those of the largest tile."""
+        return _tile(self.query_rows, self.rows, self.tile_scores)
 
     def groups(self, n):
         """(start, stop) of the gallery rows that are on the device together."""
@@ -108,16 +114,20 @@ def _capacity(m, n, k):
     return min(n, max(LEAST_CAPACITY if m > FEW else CAPACITY_OF_FEW, 4 * k))
 
 
+def _tile(query_rows, rows, tile_scores):
+    """Scores of the largest tile."""
+    return query_rows * max(COLUMNS, min(tile_scores // query_rows, rows + COLUMNS))
+
+
 def _needed(m, n, k, row, kept, score):
     capacity = _capacity(m, n, k)
 
     def needed(query_rows, rows, tile_scores):
-        width = max(COLUMNS, min(tile_scores // query_rows, rows + COLUMNS))
         gallery = 0 if kept else rows * row * (1 if rows == n else 2)
         return {
             "query_rows": min(3, -(-m // query_rows)) * query_rows * (row + 16 * capacity + 48 * k),
             "rows": gallery + 16 * rows,
-            "tile_scores": 2 * query_rows * width * score,
+            "tile_scores": TILES * _tile(query_rows, rows, tile_scores) * score,
         }
 
     return needed
@@ -192,7 +202,7 @@ class Search:
         # what a tile has of its own, or a part, goes back to the pool while the lane may still read it
         alone = len(self.groups) == 1 and not self.pairwise and metric.name not in direct.NEAR
         self.lane = driver.lane(beside and alone and len(x) * len(y) > self.sizes.tile_scores)
-        self._places, self._read, self._tile = [], [None] * self.lane.tiles, 0
+        self.ring = Ring(driver, self.lane, self.sizes.scores() * score)
         if len(self.groups) == 1:
             self.part = Part(self, self._whole(y) if kept is None else kept, 0)  # it stays for all blocks
             self.centre = self.part.held.centre
@@ -200,27 +210,6 @@ class Search:
             self.centre = self._centre(y)
         self.spare = Spare() if self.part is None else self.part.held.spare
         self.prepare_seconds = time.perf_counter() - began
-
-    def place(self, name, shape, dtype):
-        """Memory of a tile: that of the tile before the last, once it has been read."""
-        size, tiles = int(np.prod(shape)) * np.dtype(dtype).itemsize, self.lane.tiles
-        if not self._places or self._places[0].nbytes < size:
-            self.lane.join()
-            self._places = []
-            self._places = [self.driver.empty(size, np.uint8) for _ in range(tiles)]
-            self._read = [None] * tiles
-        self._tile = (self._tile + 1) % tiles
-        if self._read[self._tile] is not None:
-            self.lane.join(self._read[self._tile])
-        return self.driver.view(self._places[self._tile], 0, shape, np.dtype(dtype))
-
-    @property
-    def place_bytes(self):
-        return sum(place.nbytes for place in self._places)
-
-    def read(self):
-        """All that reads the last tile has been launched."""
-        self._read[self._tile] = self.lane.mark()
 
     def _centre(self, rows):
         centre = space(self.metric, rows).centre if self.way is resident else None
@@ -368,11 +357,11 @@ class Part:
         bias = None if self.bias is None else (queries.bias, self.bias)
         while first < last:
             width = min(most, last - first)
-            score = self.held.scores(queries.held, self.search.place, first, width, bias)
+            score = self.held.scores(queries.held, self.search.ring.place, first, width, bias)
             tile = Tile(first, width, score, self._allowed(queries, first, width))
             self.search.lane.follow()
             yield tile
-            self.search.read()
+            self.search.ring.read()
             first = last if one else first + width
 
     def _allowed(self, queries, first, width):
