@@ -28,6 +28,7 @@ class Target:
 
 
 DISPATCH = ("test_dispatch", "test_config")
+BRIEF = "not told_in_order"  # ten seconds of searches
 ARGUMENTS = ("test_arguments",)
 NUMPY = ("test_bounds_float", "test_near_ties", "test_scales")
 NUMBA = ("test_certificates", "test_bounds_numba", "test_thresholds", "test_scales", "test_topk")
@@ -35,8 +36,8 @@ ON_NUMBA = "certificates or bounds_numba or thresholds or (scales and numba) or 
 
 TARGETS = [
     # dispatch
-    Target("crossmodal_fast/_dispatch.py", DISPATCH),
-    Target("crossmodal_fast/_usable.py", DISPATCH),
+    Target("crossmodal_fast/_dispatch.py", DISPATCH, BRIEF),
+    Target("crossmodal_fast/_usable.py", DISPATCH, BRIEF),
     Target(
         "crossmodal_fast/_config.py",
         ("test_config", "test_errors", "test_limits"),
