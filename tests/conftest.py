@@ -10,8 +10,8 @@ pytest.register_assert_rewrite("judge")
 BACKENDS = ["numpy", "numba"]  # every backend that must give the same bits
 ON_NUMBA = {  # files whose tests run on it without saying so in their names
     "test_bounds_float", "test_bounds_numba", "test_bounds_stated", "test_canonical", "test_certificates",
-    "test_direct", "test_engine", "test_engine_searches", "test_fuzz", "test_memory", "test_near", "test_panels",
-    "test_probe", "test_products", "test_selfjoin", "test_stress", "test_thresholds",
+    "test_direct", "test_engine", "test_engine_searches", "test_few_rows", "test_fuzz", "test_memory", "test_near",
+    "test_panels", "test_probe", "test_products", "test_selfjoin", "test_stress", "test_thresholds",
 }  # fmt: skip
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
