@@ -40,15 +40,17 @@ TARGETS = [
     Target("crossmodal_fast/_usable.py", DISPATCH, BRIEF),
     Target(
         "crossmodal_fast/_config.py",
-        ("test_config", "test_errors", "test_limits"),
-        "test_config or sentence or control or environment",
+        ("test_config", "test_errors", "test_limits", "test_rules"),
+        "(test_config or sentence or control or environment or context) and not told_in_order",
     ),
     Target("kernels/tiles/worth.py", ("test_dispatch",)),
     Target("kernels/tiles/devices.py", ("test_dispatch",)),
     # validation
-    Target("crossmodal_fast/_validate.py", ("test_limits", "test_errors"), "test_limits or sentence"),
+    Target(
+        "crossmodal_fast/_validate.py", ("test_limits", "test_errors", "test_rules"), "test_limits or sentence or rules"
+    ),
     Target("crossmodal_fast/_arguments.py", ARGUMENTS),
-    Target("kernels/tiles/finite.py", ("test_limits", "test_errors"), "finite or nan or sentence"),
+    Target("kernels/tiles/finite.py", ("test_rules",)),
     # certificate
     Target("kernels/tiles/encode.py", NUMPY, "not numba"),
     Target("kernels/tiles/loop.py", NUMPY, "not numba"),

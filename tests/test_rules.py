@@ -1,0 +1,113 @@
+"""Rules of single arguments, asked one by one: what a public function would only show in a sentence about another."""
+
+import math
+
+import numpy as np
+import pytest
+
+import crossmodal_fast as cmf
+from crossmodal_fast import _config, _validate
+from crossmodal_fast.kernels.tiles import finite
+
+# ----------------------------------------------------------------------------------------------------------- validation
+
+
+def test_metrics_or_ready_scores():
+    x = np.ones((2, 3))
+    assert _validate.ready_scores(x, x, "cosine") is False
+    assert _validate.ready_scores(x, None, "precomputed") is True
+    with pytest.raises(ValueError, match=r"^metric must be one of \['braycurtis', .*\], got 'nearest'$"):
+        _validate.ready_scores(x, None, "nearest")
+
+
+@pytest.mark.parametrize("axis", ["rows", "columns", "both"])
+def test_axes(axis):
+    _validate.axis_name(axis)
+
+
+@pytest.mark.parametrize("axis", ["row", 0, None, ["rows"]])
+def test_what_is_no_axis(axis):
+    with pytest.raises(ValueError, match=r"^axis must be one of \['rows', 'columns', 'both'\], got "):
+        _validate.axis_name(axis)
+
+
+def test_features_are_counted_along_the_last_axis():
+    x, y = np.ones((5, 2, 3)), np.ones((5, 7, 4))
+    with pytest.raises(ValueError, match=r"^X and Y must have the same number of features, got 3 and 4$"):
+        _validate.same_features("X", x, "Y", y)
+    _validate.same_features("X", x, "Y", np.ones((9, 3)))
+
+
+def test_row_pointers_of_other_libraries_are_named():
+    arrow = pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match=r"^positives must have no missing values, got 1; "):
+        _validate.csr_of((arrow.array([0, None]), arrow.array([1])))
+
+
+# --------------------------------------------------------------------------------------------------------------- finite
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, bool])
+def test_whole_numbers_are_finite(dtype):
+    assert finite.first_unfinite(np.ones((3, 4), dtype)) is None
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("shape", [(), (7,), (7, 3), (5, 3, 2), (7, 1)])
+def test_the_first_that_is_not_finite(shape, bad, monkeypatch):
+    """Pieces of every size: of one row, of some, of all."""
+    for piece in (1, 6, 7, 1 << 18):
+        monkeypatch.setattr(finite, "PIECE", piece)
+        assert finite.first_unfinite(np.ones(shape)) is None
+        for at in np.ndindex(shape):
+            array = np.ones(shape)
+            array[at] = bad
+            array.reshape(-1)[-1:] = np.nan  # a later one
+            found = finite.first_unfinite(array)
+            assert found == at
+            assert all(type(number) is int for number in found)
+
+
+def test_nothing_is_finite():
+    assert finite.first_unfinite(np.empty((0, 3))) is None
+    assert finite.first_unfinite(np.empty((3, 0))) is None
+    assert finite.first_unfinite(np.empty(0)) is None
+
+
+def test_a_piece_is_all_that_the_search_takes(monkeypatch):
+    assert finite.scratch((1 << 20, 100)) == 1 << 18
+    monkeypatch.setattr(finite, "PIECE", 100)
+    assert finite.scratch((3, 20)) == 60
+    assert finite.scratch((50, 20)) == 100
+    assert finite.scratch((1, 300)) == 300
+    assert finite.scratch((4, 300)) == 300
+    assert finite.scratch((0, 20)) == 0
+    assert finite.scratch((1 << 40, 1 << 40)) == 1 << 40  # beyond int64
+    looked, isfinite = [], np.isfinite
+
+    def watched(array):
+        looked.append(array.shape)
+        return isfinite(array)
+
+    monkeypatch.setattr(np, "isfinite", watched)
+    assert finite.first_unfinite(np.ones((50, 20))) is None
+    assert looked == [(5, 20)] * 10
+    assert max(map(math.prod, looked)) <= finite.scratch((50, 20))
+
+
+# -------------------------------------------------------------------------------------------------------------- control
+
+
+def test_the_environment_may_say_auto(monkeypatch):
+    monkeypatch.setenv("CROSSMODAL_FAST_BACKEND", "auto")
+    assert _config.resolve({}).backend == "auto"
+
+
+def test_a_context_refuses_before_it_begins():
+    """Nothing is set, not even for the sentence."""
+    context = cmf.config_context(max_bytes=1 << 20, n_threads=0)
+    with pytest.raises(ValueError, match=r"^n_threads must be a whole number above 0 or None, got 0$"):
+        context.__enter__()
+    with pytest.raises(TypeError, match=r"^control arguments must be among"):
+        cmf.config_context(threads=1).__enter__()
+    assert _config.resolve({}).max_bytes == cmf.config.max_bytes
