@@ -56,6 +56,6 @@ TARGETS = [
     Target("kernels/tiles/loop.py", NUMPY, "not numba"),
     Target("kernels/tiles/shortlist.py", NUMPY, "not numba"),
     Target("kernels/tiles/sides.py", NUMBA, ON_NUMBA),
-    Target("kernels/tiles/nearness.py", ("test_near", "test_certificates"), "near"),
-    Target("kernels/tiles/cuda/bounds.py", ("test_cuda_certificates", "test_cuda_bounds")),
+    Target("kernels/tiles/nearness.py", ("test_error_numbers",)),
+    Target("kernels/tiles/cuda/bounds.py", ("test_error_numbers",)),
 ]
