@@ -54,7 +54,7 @@ TARGETS = [
     # certificate
     Target("kernels/tiles/encode.py", NUMPY, "not numba"),
     Target("kernels/tiles/loop.py", NUMPY, "not numba"),
-    Target("kernels/tiles/shortlist.py", NUMPY, "not numba"),
+    Target("kernels/tiles/shortlist.py", ("test_shortlist",)),
     Target("kernels/tiles/sides.py", NUMBA, ON_NUMBA),
     Target("kernels/tiles/nearness.py", ("test_error_numbers",)),
     Target("kernels/tiles/cuda/bounds.py", ("test_error_numbers",)),
