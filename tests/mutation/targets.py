@@ -52,7 +52,7 @@ TARGETS = [
     Target("crossmodal_fast/_arguments.py", ARGUMENTS),
     Target("kernels/tiles/finite.py", ("test_rules",)),
     # certificate
-    Target("kernels/tiles/encode.py", NUMPY, "not numba"),
+    Target("kernels/tiles/encode.py", ("test_float_codes", "test_error_numbers"), "float_codes or growth"),
     Target("kernels/tiles/loop.py", NUMPY, "not numba"),
     Target("kernels/tiles/shortlist.py", ("test_shortlist",)),
     Target("kernels/tiles/sides.py", NUMBA, ON_NUMBA),
