@@ -81,7 +81,7 @@ def test_cosines_need_no_range():
 @pytest.mark.parametrize(
     ("n", "d", "found"),
     [(10, 3, range(10)), (256, 3, range(256)), (257, 3, range(0, 257, 2)), (1000, 3, range(0, 1000, 4)),
-     (100, 1024, range(100)), (129, 1024, range(0, 129, 2)), (9, 1 << 20, range(0, 9, 2)), (0, 3, [])],
+     (128, 1024, range(128)), (129, 1024, range(0, 129, 2)), (9, 1 << 20, range(0, 9, 2)), (0, 3, [])],
 )  # fmt: skip
 def test_which_rows_decide(n, d, found):
     class Shape:
@@ -111,6 +111,7 @@ def test_a_centre_where_it_shortens_rows():
         assert (centre(rows) is not None) == (squares[1] < 0.49 * squares[0]) == pays
     rows = normal(300, 4) + np.array([9.0, 0, 0, 5])
     np.testing.assert_array_equal(centre(rows), np.median(rows[::2], axis=0))
+    np.testing.assert_array_equal(centre(1e6 * rows), np.median(1e6 * rows[::2], axis=0))
     assert centre(normal(300, 4)) is None
     for name in ("cosine", "dot", "cityblock"):
         assert centre(rows, name) is None
@@ -338,3 +339,19 @@ def test_the_unit_of_a_product():
     assert encode.operand(x, y, True)[0].shape == (3, 9)
     wide, _ = encode.operand(*(encoded(normal(3, 4), "dot", "float64")[0] for _ in range(2)), True)
     assert wide.dtype == np.float64
+    for size, scale in ((2.0**40, 2.0**32), (2.0**-80, 2.0**-64)):
+        (x,), (y,) = (encoded(normal(3, 4, seed, size)) for seed in (2, 3))
+        assert x.scale == y.scale == scale
+        for symmetric in (False, True):
+            assert encode.operand(x, y, symmetric)[1] == scale**2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_no_norm_is_rounded_down_in_a_product(dtype, symmetric):
+    """Of the share that stands for |x||y|: a little above it, whatever float32 makes of its factors."""
+    (x,), (y,) = (encoded(normal(50, 4, seed, 2.0**20), "sqeuclidean", dtype) for seed in (4, 5))
+    left, unit = encode.operand(x, y, symmetric)
+    found = left[:, 6].astype(float) * unit / (float(encode.growth(4, dtype)) * y.scale * x.norm) - 1
+    assert (found > 0).all()
+    assert (found < 2e-6).all()

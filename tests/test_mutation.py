@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from x import y
 
 LIMIT = 3
+MORE: bool = False
 
 
 def area(width: int, height: float = 2.0) -> float:
@@ -49,6 +50,7 @@ def both(x): return [part(x) for part in (lambda x: x + 5, lambda x: x * 5)]
 '''
 CHANGES = [
     "(module): LIMIT = 3 -> LIMIT = 4",
+    "(module): False -> True",
     "area: 2.0 -> 3.0",
     "area: width < LIMIT and (not height) -> not (width < LIMIT and (not height))",
     "area: width < LIMIT and (not height) -> width < LIMIT or not height",
@@ -111,7 +113,7 @@ def test_equal_changes_have_names_of_their_own():
 
 def test_what_runs_at_import_is_told_apart():
     outside = {mutant.key for mutant in mutants.mutants(SOURCE) if not mutant.in_body}
-    assert outside == {"(module): LIMIT = 3 -> LIMIT = 4", "area: 2.0 -> 3.0"}
+    assert outside == {"(module): LIMIT = 3 -> LIMIT = 4", "(module): False -> True", "area: 2.0 -> 3.0"}
 
 
 @pytest.fixture

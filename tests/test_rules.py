@@ -98,6 +98,13 @@ def test_a_piece_is_all_that_the_search_takes(monkeypatch):
 # -------------------------------------------------------------------------------------------------------------- control
 
 
+def test_defaults():
+    assert vars(_config.Config()) == {
+        "backend": "auto", "precision": "auto", "max_bytes": 1 << 30, "n_threads": None, "devices": None,
+        "check_finite": True, "progress": False,
+    }  # fmt: skip
+
+
 def test_the_environment_may_say_auto(monkeypatch):
     monkeypatch.setenv("CROSSMODAL_FAST_BACKEND", "auto")
     assert _config.resolve({}).backend == "auto"

@@ -156,7 +156,8 @@ def _around(site: Site) -> str:
     if isinstance(site.parent, ast.expr | ast.Assign | ast.AugAssign | ast.Return | ast.keyword):
         with_fields = ast.fix_missing_locations(copy.copy(site.parent))
         return _text(with_fields)
-    return _text(site.node if site.at is None else getattr(site.parent, site.field)[site.at])
+    held = getattr(site.parent, site.field)
+    return _text(held if site.at is None else held[site.at])
 
 
 def _lines(site: Site) -> tuple[int, int]:

@@ -30,8 +30,6 @@ class Target:
 DISPATCH = ("test_dispatch", "test_config")
 BRIEF = "not told_in_order"  # ten seconds of searches
 ARGUMENTS = ("test_arguments",)
-NUMBA = ("test_certificates", "test_bounds_numba", "test_thresholds", "test_scales", "test_topk")
-ON_NUMBA = "certificates or bounds_numba or thresholds or (scales and numba) or (equals_the_law and numba and integers)"
 
 TARGETS = [
     # dispatch
@@ -54,7 +52,7 @@ TARGETS = [
     Target("kernels/tiles/encode.py", ("test_float_codes", "test_error_numbers"), "float_codes or growth"),
     Target("kernels/tiles/loop.py", ("test_tiles",)),
     Target("kernels/tiles/shortlist.py", ("test_shortlist",)),
-    Target("kernels/tiles/sides.py", NUMBA, ON_NUMBA),
+    Target("kernels/tiles/sides.py", ("test_sides",)),
     Target("kernels/tiles/nearness.py", ("test_error_numbers",)),
     Target("kernels/tiles/cuda/bounds.py", ("test_error_numbers",)),
 ]
