@@ -8,6 +8,7 @@ import pytest
 import crossmodal_fast as cmf
 from crossmodal_fast import _config, _validate
 from crossmodal_fast.kernels.tiles import finite
+from stores import PairStore
 
 # ----------------------------------------------------------------------------------------------------------- validation
 
@@ -36,6 +37,35 @@ def test_features_are_counted_along_the_last_axis():
     with pytest.raises(ValueError, match=r"^X and Y must have the same number of features, got 3 and 4$"):
         _validate.same_features("X", x, "Y", y)
     _validate.same_features("X", x, "Y", np.ones((9, 3)))
+
+
+def test_masks_as_the_engine_takes_them():
+    """A store of pairs stays one; what serves several batches is spread."""
+    pairs = PairStore(np.eye(3, 5, dtype=bool))
+    assert _validate.allowance(pairs, (), 3, 5) is pairs
+    row = np.array([True, False, True, True, False])
+    for given in (row, row.tolist()):
+        assert _validate.allowance(given, (), 3, 5).tolist() == row.tolist()
+    assert _validate.allowance(row, (2,), 3, 5).shape == (5,)
+    spread = _validate.allowance(np.eye(3, 5, dtype=bool), (2,), 3, 5)
+    np.testing.assert_array_equal(spread, np.tile(np.eye(3, 5, dtype=bool), (2, 1, 1)))
+    assert _validate.allowance(None, (), 3, 5) is None
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_biases_as_the_engine_takes_them(kind):
+    u, v = np.arange(3, dtype=np.float32), np.arange(10.0).reshape(2, 5)
+    found = _validate.biases(kind((u, v)), (2,), 3, 5)
+    np.testing.assert_array_equal(found[0], [[0, 1, 2], [0, 1, 2]])
+    np.testing.assert_array_equal(found[1], v)
+    assert [part.dtype for part in found] == [np.float64] * 2
+    assert _validate.biases(None, (2,), 3, 5) is None
+
+
+def test_features_of_maps_are_counted_along_the_last_axis():
+    E, M = np.ones((2, 5, 4)), np.ones((2, 3, 6))
+    with pytest.raises(ValueError, match=r"^E and M must agree in d_in, their last axis, got 4 and 6; "):
+        _validate.maps(E, M, None, None, True)
 
 
 def test_row_pointers_of_other_libraries_are_named():

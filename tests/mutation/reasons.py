@@ -8,6 +8,10 @@ LAST = "an estimate that differs in its tenth digit or later: either backend is 
 
 NINE = "no NumPy number has nine bytes"
 
+EQUAL = "two numbers that are equal to the last bit: either way is right"
+
+ZERO = "a row of zeros, of which any multiple is one, and whose exponent is 0 too"
+
 REASONS: dict[str, dict[str, str]] = {
     "crossmodal_fast/_arguments.py": {
         "rows_of: rows.dtype.itemsize > 8 -> rows.dtype.itemsize > 9": NINE,
@@ -17,11 +21,27 @@ REASONS: dict[str, dict[str, str]] = {
             "a name for numbers that is neither S nor U, compared with itself alone",
         "label_pair: strict=True -> strict=False": "one entry a side on both, made from the same list",
     },
+    "crossmodal_fast/_config.py": {
+        "Control: total=False -> total=True": "for type checkers: nothing runs by it",
+        "(module): ContextVar('crossmodal_fast_overrides', default={}) -> ContextVar('XX', default={})": NAME,
+    },
     "crossmodal_fast/_usable.py": {
         "fault: :2 -> :3": "0.61.0 is no less than 0.61, nor 0.60.9 more",
     },
     "kernels/tiles/devices.py": {
         "(module): ContextVar('crossmodal_fast_devices', default=None) -> ContextVar('XX', default=None)": NAME,
+    },
+    "kernels/tiles/encode.py": {
+        "Space.vectors: self.metric.name == 'cosine' -> self.metric.name == 'XX'":
+            "a shortcut: rows whose squares float64 holds give the same without being scaled first",
+        "Space.vectors: np.where(norm > 0, norm, 1.0) -> np.where(norm > 0, norm, 2.0)": ZERO,
+        "space: centred < CENTRE_PAYS ** 2 * plain -> centred <= CENTRE_PAYS ** 2 * plain": EQUAL,
+        "encode: safe[piece] & (norm[piece] > 0) -> safe[piece] | (norm[piece] > 0)":
+            "the scale of rows that are dropped below",
+        "encode: norm[piece] > 0 -> norm[piece] >= 0": ZERO,
+        "encode: np.where(safe[piece] & (norm[piece] > 0), norm[piece], 1.0) -> *": ZERO,
+        "encode: level == shared -> level != shared": "a shortcut that saves a copy",
+        "operand: d + 2 -> d + 3": "a column that the next line fills",
     },
     "kernels/tiles/worth.py": {
         "(module): (30000000000000.0, 6000000000.0, 0.002, 3.0) -> (30000000000001.0, 6000000000.0, 0.002, 3.0)": LAST,
