@@ -68,10 +68,20 @@ def test_features_of_maps_are_counted_along_the_last_axis():
         _validate.maps(E, M, None, None, True)
 
 
+def test_shifts_of_maps_are_spread():
+    E, M = np.ones((2, 5, 4)), np.ones((3, 4))
+    np.testing.assert_array_equal(_validate.maps(E, M, [1, 2, 3], None, True)[2], [[1, 2, 3]] * 2)
+    found = _validate.maps(E[0], np.ones((2, 3, 4)), np.arange(3.0), np.array([0, 1, 1, 0, 1], np.int8), True)
+    np.testing.assert_array_equal(found[2], [[0, 1, 2]] * 2)
+    assert found[3].dtype == np.int64
+
+
 def test_row_pointers_of_other_libraries_are_named():
     arrow = pytest.importorskip("pyarrow")
     with pytest.raises(ValueError, match=r"^positives must have no missing values, got 1; "):
         _validate.csr_of((arrow.array([0, None]), arrow.array([1])))
+    with pytest.raises(ValueError, match=r"^mask must have no missing values, got 1; "):
+        _validate.allowance(arrow.array([True, None]), (), 3, 2)
 
 
 # --------------------------------------------------------------------------------------------------------------- finite

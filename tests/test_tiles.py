@@ -131,6 +131,35 @@ def test_what_reaches_a_threshold(dtype, symmetric):
             assert (tile.reaches(np.full(m, far)) == all_of_them).all()
 
 
+def scores(*high, slack=0.0, unit=4.0, most=0.0):
+    """A tile of one owner, the scores next to a limit."""
+    return loop.Tile(
+        np.zeros(1, int), np.arange(len(high)), np.array([high], np.float32), slack=np.full((1, 1), slack), unit=unit,
+        margin=lambda row, column: np.full(len(row), most), most=lambda row: np.full(len(row), most),
+    )  # fmt: skip
+
+
+def below(limit):
+    """The least score that reaches a limit, and the next smaller one."""
+    least = np.nextafter(np.float32(limit), np.float32(-np.inf))
+    return least, np.nextafter(least, np.float32(-np.inf))
+
+
+def test_limits_to_the_bit():
+    """What underflow may take of a score, 2**-90 units, and one rounding of the limit."""
+    assert scores(*below(-(2.0**-90))).reaches(np.zeros(1)).tolist() == [[True, False]]
+    assert scores(*below(1.0), slack=3.0).reaches(np.array([7.0])).tolist() == [[True, False]]
+    assert scores(*below(3 * 2.0**-90)).surely_above(np.zeros(1)).tolist() == [[True, False]]
+    assert scores(*below(4.25), slack=0.25, unit=1.0, most=1.0).surely_above(np.zeros(1)).tolist() == [[True, False]]
+
+
+def test_bounds_to_the_bit():
+    low, high = scores(0.0).bounds(np.zeros(1, int), np.zeros(1, int))
+    assert (low[0], high[0]) == (-(2.0**-88), 2.0**-88)
+    low, high = scores(3.0, slack=0.5, most=0.125).bounds(np.zeros(1, int), np.zeros(1, int))
+    assert (low[0], high[0]) == (12 - 0.25 - 0.5, 12.5)
+
+
 @pytest.mark.parametrize("name", ["sqeuclidean", "cityblock"])
 def test_some_rows_of_a_tile_and_the_tile_turned(name):
     allowed = np.random.default_rng(3).random((M, N)) < 0.7
