@@ -80,8 +80,13 @@ def test_bounds_of_every_pair(name, dtype, given, symmetric):
             slack = float(tile.slack[row[at] if len(tile.slack) > 1 else 0, 0])
             assert high[at] - low[at] <= (2 * margin[at] + 2 * slack) * (1 + 1e-9) + 1e-15 * (1 + abs(high[at]))
         assert np.log2(tile.unit) % 1 == 0
-        size = np.abs(np.array(law, float)).max() + 30
-        assert (margin < 1.001 * growth * 40 * size).all()
+        (x,), (y,) = (
+            [group for group in found.encoded(side, 0, len(side), at) if group.codes is not None]
+            for at, side in enumerate((found.x, found.y))
+        )
+        i, j = tile.owner[row], tile.partner[column]
+        size = x.norm[i] * y.norm[j] + y.weight[j] + symmetric * x.weight[i]
+        np.testing.assert_allclose(margin, growth * (1 + 1e-4) * size, rtol=2e-6)
     assert sorted(seen) == [(i, j) for i in range(M) for j in range(N)]
 
 
@@ -99,7 +104,9 @@ def test_keys_of_ordered_values(name, given):
             for i in row:
                 key = law[tile.owner[i]][tile.partner[j]]
                 assert Fraction(low[i]) <= key <= Fraction(high[i])
-                assert high[i] - low[i] < 1e-11
+            weight = found.encoded(found.x, 0, M, 0)[0].weight[tile.owner]
+            reach = 2 * encode.growth(D, np.float64) * ((name == "cosine") + weight + np.abs(order))
+            np.testing.assert_allclose(high - low, 2 * reach, rtol=0.2)
     for order in (np.inf, -np.inf, np.nan):
         low, high = tile.key(row, np.full(len(row), order))
         assert not (low > -np.inf).any() or order == -np.inf
@@ -324,6 +331,8 @@ def test_scanned_again_some_columns_at_a_time(monkeypatch):
     found = scan("dot", sizes=(M, 1, N))
     tile = next(tiles(found))
     assert [wide.high.shape for wide in tile.widen(np.array([0]))] == [(1, 10), (1, 10), (1, 3)]
+    tile = next(tiles(scan("dot", sizes=(M, 9, 10))))
+    assert [wide.high.shape for wide in tile.widen(np.arange(5))] == [(2, 10), (2, 10), (1, 10)]
 
 
 # --------------------------------------------------------------------------------------------------------------- blocks
