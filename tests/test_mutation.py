@@ -239,8 +239,17 @@ def test_the_page_says_at_which_commit_a_file_was_run(tmp_path, monkeypatch):
         git("add", ".")
         git("commit", "--quiet", "-m", name)
     assert report.commit_of(target) == git("rev-parse", "--short", "HEAD~1")
+    page, commit = tmp_path / "page.md", report.commit_of(target)
+    page.write_text(
+        f"## `a.py` at {commit}+: 4 mutants, 2 killed, 2 left\n\n- `f: a -> b`: why\n- `g: c`: why\n", "utf-8"
+    )
+    assert report.survivors(target, page) == {"f: a -> b", "g: c"}
+    assert report.survivors(Target("other.py", ()), page) is None
     (tmp_path / "a.py").write_text("x = 1\n", encoding="utf-8")
     assert report.commit_of(target) == git("rev-parse", "--short", "HEAD~1") + "+"
+    assert report.survivors(target, page) is None
+    page.write_text(page.read_text(encoding="utf-8").replace(commit, "0123456"), encoding="utf-8")
+    assert report.survivors(target, page) is None
 
 
 def test_the_page_names_every_target():

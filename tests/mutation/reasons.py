@@ -12,6 +12,8 @@ EQUAL = "two numbers that are equal to the last bit: either way is right"
 
 ZERO = "a row of zeros, of which any multiple is one, and whose exponent is 0 too"
 
+FROZEN = "keeps out assignments that nobody makes"
+
 REASONS: dict[str, dict[str, str]] = {
     "crossmodal_fast/_arguments.py": {
         "rows_of: rows.dtype.itemsize > 8 -> rows.dtype.itemsize > 9": NINE,
@@ -28,10 +30,18 @@ REASONS: dict[str, dict[str, str]] = {
     "crossmodal_fast/_usable.py": {
         "fault: :2 -> :3": "0.61.0 is no less than 0.61, nor 0.60.9 more",
     },
+    "crossmodal_fast/_validate.py": {
+        "maps: copy=False -> copy=True": "a copy more, of the same numbers",
+        "_numbers: dtype.itemsize > 8 -> dtype.itemsize > 9": NINE,
+    },
     "kernels/tiles/devices.py": {
         "(module): ContextVar('crossmodal_fast_devices', default=None) -> ContextVar('XX', default=None)": NAME,
     },
     "kernels/tiles/encode.py": {
+        "Space: frozen=True -> frozen=False": FROZEN,
+        "Group: frozen=True -> frozen=False": FROZEN,
+        "Group: 1.0 -> 2.0": "the scale of rows without codes, the same for all of them",
+        "Group: 1.0 -> 2.0 #2": "the scale of offsets of rows without codes, which have none",
         "Space.vectors: self.metric.name == 'cosine' -> self.metric.name == 'XX'":
             "a shortcut: rows whose squares float64 holds give the same without being scaled first",
         "Space.vectors: np.where(norm > 0, norm, 1.0) -> np.where(norm > 0, norm, 2.0)": ZERO,
@@ -42,6 +52,9 @@ REASONS: dict[str, dict[str, str]] = {
         "encode: np.where(safe[piece] & (norm[piece] > 0), norm[piece], 1.0) -> *": ZERO,
         "encode: level == shared -> level != shared": "a shortcut that saves a copy",
         "operand: d + 2 -> d + 3": "a column that the next line fills",
+    },
+    "kernels/tiles/loop.py": {
+        "Scan._wider: dtype='float64' -> dtype='XX'": "only tiles are asked of the wider scan, whose codes are there",
     },
     "kernels/tiles/worth.py": {
         "(module): (30000000000000.0, 6000000000.0, 0.002, 3.0) -> (30000000000001.0, 6000000000.0, 0.002, 3.0)": LAST,

@@ -14,13 +14,15 @@ Written by `make mutation` (`tests/mutation/run.py`), which plants one fault at 
 certificate and runs the tests of the file; reasons stand in `tests/mutation/reasons.py`. A survivor without a reason
 fails the run, a reason without a survivor too.
 
-A run may be of some of the files, and renews their rows alone. The commit is the last one that had changed the file or
-its tests when they were run, with a + where one of them had changes that were not committed.
+A run may be of some files, and renews their rows alone; after tests were added, one with `--left` tries survivors
+alone. The commit is the last one that had changed the file or its tests when they were run, with a + where one of them
+had changes that were not committed.
 
 | file | commit | mutants | killed | left |
 |---|---|---:|---:|---:|
 """
 SECTION = re.compile(r"^## `(.+?)` at (\S+): (\d+) mutants, (\d+) killed, (\d+) left\n(.*?)(?=^## |\Z)", re.M | re.S)
+KEY = re.compile(r"^- `(.+?)`: ", re.M)
 NOT_RUN, UNKNOWN = "not run", "unknown"
 
 
@@ -38,6 +40,18 @@ def _git(*words):
     except OSError:
         return ""
     return "" if done.returncode else done.stdout.strip()
+
+
+def survivors(target, page=PAGE):
+    """Keys of a file's survivors on the page; None where they are of another state of the file."""
+    for name, commit, *_, body in SECTION.findall(page.read_text(encoding="utf-8")):
+        if name == target.name and not _git("diff", "--name-only", commit.rstrip("+"), "--", name) and _known(commit):
+            return set(KEY.findall(body))
+    return None
+
+
+def _known(commit):
+    return bool(_git("rev-parse", "--verify", "--quiet", commit.rstrip("+")))
 
 
 def write(results, commits, page=PAGE, targets=TARGETS):

@@ -9,7 +9,8 @@ A mutant is killed by a failed test, by a crash, or by taking ten times as long 
 each with its reason from `reasons.py`, go to `survivors.md`. One without a reason, or a reason without one, fails.
 
 Needs no machine of its own, but time: a mutant takes about half a second of a core, one that survives all tests of its
-lines. `survivors.md` keeps what it says of files that a run leaves out.
+lines. `survivors.md` keeps what it says of files that a run leaves out. When tests were added and a file is as it was,
+`--left` tries its survivors alone: what one test has killed, more of them kill too.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from mutation.targets import TARGETS  # noqa: E402
 from mutation.trials import AT_IMPORT, SURVIVED, Stop, Trials, say  # noqa: E402
 
 A_DAY = 86_400.0
+KILLED = "killed before"
 
 
 def everything(mutant):
@@ -53,6 +55,15 @@ def tried(target, chosen=everything):
             fate = fates.get(mutant.number, AT_IMPORT)
             found[mutant] = _imported(target, source, mutant.number) if fate == AT_IMPORT else fate
     return found
+
+
+def again(target):
+    """`tried` for what survived before; the rest as it was."""
+    made = mutants.mutants(target.path.read_text(encoding="utf-8"))
+    before = report.survivors(target)
+    if before is None or not before <= {mutant.key for mutant in made}:
+        raise SystemExit(f"{target.name}: it has changed since it was run, or was not; run it without --left")
+    return dict.fromkeys(made, KILLED) | tried(target, lambda mutant: mutant.key in before)
 
 
 def _imported(target, source, number):
@@ -77,6 +88,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", help="only files whose names hold one of these")
     parser.add_argument("--key", default="", help="only mutants whose key holds this; writes nothing")
+    parser.add_argument(
+        "--left", action="store_true", help="only survivors on the page, of files that are as they were"
+    )
     given = parser.parse_args()
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     os.chdir(ROOT)
@@ -89,7 +103,7 @@ def main():
         if given.parts and not any(part in target.name for part in given.parts):
             continue
         began, commit = time.monotonic(), report.commit_of(target)
-        fates = results[target.name] = tried(target, lambda mutant: given.key in mutant.key)
+        fates = results[target.name] = again(target) if given.left else tried(target, lambda one: given.key in one.key)
         left = [mutant for mutant, fate in fates.items() if fate in reasons.LEFT]
         counts = f"{len(fates)} mutants, {len(fates) - len(left)} killed, {len(left)} left"
         say(f"{target.name}: {counts}; {(time.monotonic() - began) / 60:.1f} min")
