@@ -95,6 +95,30 @@ def test_auto_makes_no_large_matrix(monkeypatch):
     assert found.gap == pytest.approx(0, abs=1e-12)
 
 
+def test_prices_ask_again_only_the_rows_that_fell():
+    """The bits of all rows in each step, from a fraction of them."""
+    X, Y = sides(120, 150, seed=8)
+    score = cosine(X, Y)
+    columns, asked = linear_sum_assignment(score, maximize=True)[1], []
+    matched = score[np.arange(120), columns]
+
+    def needed(u, rows):
+        asked.append(len(rows))
+        return (score[rows] - u[rows, None]).max(axis=0)
+
+    v, steps = np.zeros(150), 0
+    while True:
+        raised = np.maximum(v, (score - (matched - v[columns])[:, None]).max(axis=0))
+        steps += 1
+        if (raised - v).max() <= _assignment.ROUNDING * np.abs(matched).max():
+            break
+        v = raised
+    v[np.setdiff1d(np.arange(150), columns)] = 0
+    np.testing.assert_array_equal(_assignment._prices(matched, columns, needed, 150), v)
+    assert steps > 5
+    assert sum(asked) < 120 * steps / 2
+
+
 @pytest.mark.parametrize("candidates", [1, 2, 16])
 @pytest.mark.parametrize(("m", "n"), SHAPES)
 def test_greedy(m, n, candidates):
