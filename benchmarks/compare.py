@@ -182,7 +182,7 @@ def printed(line, width):
 
 
 def compare(commits, cases):
-    """Print a line for each case."""
+    """Print a line for each case; the rows of those that failed."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="compare-")))
         sides = []
@@ -191,8 +191,12 @@ def compare(commits, cases):
             sides.append(stack.enter_context(started(name, site, folder / name / "cache")))
         width = max(len(case.name) for case in cases)
         printed(HEAD, width)
+        failed = []
         for case in cases:
-            printed(cells(turns(case, sides)), width)
+            row = turns(case, sides)
+            printed(cells(row), width)
+            failed += [row] if "failed" in row else []
+        return failed
 
 
 def main(arguments=None):
@@ -205,7 +209,10 @@ def main(arguments=None):
     cases = chosen([word for word in given.cases.split(",") if word])
     base, (tree, says) = commit_of(given.base), working_tree()
     print(f"base: {base[:9]}; tree: {says}")
-    compare({"base": base, "tree": tree}, cases)
+    failed = compare({"base": base, "tree": tree}, cases)
+    if failed:
+        names = ", ".join(row["case"] for row in failed)
+        raise SystemExit(f"{len(failed)} of {len(cases)} cases failed and were not timed: {names}")
 
 
 if __name__ == "__main__":

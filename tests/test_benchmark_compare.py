@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import compare
 import numpy as np
@@ -122,6 +123,24 @@ def test_a_wrong_answer_is_not_timed():
     found = compare.turns(shapes.SINGLE, [Told("base", [], asked), wrong])
     assert compare.cells(found) == (shapes.SINGLE.name, "tree: AssertionError: index at (0, 0)")
     assert asked == ["base", "tree"]
+
+
+def test_a_case_that_failed_is_an_exit_code_and_a_sentence(clone, monkeypatch, capsys):
+    cases = {True: shapes.SINGLE.name, False: shapes.CSLS.name}
+    monkeypatch.setattr(compare, "installed", lambda commit, folder: folder)
+    monkeypatch.setattr(compare, "started", lambda name, site, cache: nullcontext(name))
+    timed = {"base_ms": 1.0, "tree_ms": 1.0, "ratio": 1.0, "low": 1.0, "high": 1.0, "rounds": 5, "same": True}
+
+    def turns(case, sides):
+        return {"case": case.name} | ({"failed": "tree: AssertionError: no"} if case == shapes.CSLS else timed)
+
+    monkeypatch.setattr(compare, "turns", turns)
+    words = [f"--cases={cases[True]},{cases[False]}", "--", "HEAD"]
+    with pytest.raises(SystemExit) as stopped:
+        compare.main(words)
+    assert stopped.value.code == f"1 of 2 cases failed and were not timed: {cases[False]}"
+    assert "AssertionError: no" in capsys.readouterr().out
+    assert compare.main([f"--cases={cases[True]}", "--", "HEAD"]) is None
 
 
 @pytest.mark.parametrize(
