@@ -12,7 +12,8 @@ from writes import MADE, NAMES, WRITES
 
 SECONDS = 1200  # after which a run counts as hung; each of its processes has dying.SECONDS
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and sees what Python's own functions do there")
-NEEDED = {".h5": "h5py", ".zarr": "zarr", ".parquet": "pyarrow", "picture": "matplotlib", "match": "typer"}
+NEEDED = {".h5": "h5py", ".zarr": "zarr", ".parquet": "pyarrow", "picture": "matplotlib", "demo": "matplotlib"}
+NEEDED |= dict.fromkeys(("match", "fuse", "transfer fit", "transfer apply"), "typer")
 SAID = ("was not written (No space left", "was not changed (No space left", "exit code 2")
 QUICK = {("gallery, rows added", dying.KILLED): 3, ("array.npy", dying.FULL): 2}  # one change in so many
 

@@ -4,21 +4,11 @@ import os
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
 
 import numpy as np
 
-RNG = np.random.default_rng(11)
-QUERIES = RNG.standard_normal((12, 6)).astype(np.float32)
-ROWS = [RNG.standard_normal((60, 6)).astype(np.float32) for _ in range(2)]  # of either version
-BIG = [np.full((9000, 6), version, np.float64) for version in range(2)]  # several writes of a file
-
-
-class Written(NamedTuple):
-    write: Any  # (folder, version) -> exit code of a command, or None
-    read: Any  # folder -> 0 or 1, or words where it is neither
-    resumes: bool = False  # what was done so far may be left, for the next run to go on from
-
+from versions import BIG, QUERIES, ROWS, Written, one_of
+from writing_commands import COMMANDS
 
 WRITES = {}
 
@@ -47,13 +37,6 @@ def tables(ending):
         return one_of(files.read_matches(folder / f"x{ending}").rows, [np.zeros(9000), np.ones(9000)])
 
     return Written(write, read)
-
-
-def one_of(found, versions):
-    for version, expected in enumerate(versions):
-        if np.shape(found) == np.shape(expected) and np.array_equal(found, expected):
-            return version
-    return f"neither the old nor the new, of shape {np.shape(found)}"
 
 
 # ------------------------------------------------------------------------------------------------------------ galleries
@@ -256,35 +239,6 @@ def picture():
     return Written(write, read)
 
 
-def command(*words, outputs=("m.csv",)):
-    """A command whose outputs are told apart by their bytes."""
-
-    def write(folder, version):
-        from crossmodal_fast import cli
-
-        for name in ("a.npy", "b.npy"):
-            if not (folder / name).exists():
-                with open(folder / name, "xb") as file:
-                    np.save(file, ROWS[0] if name == "a.npy" else ROWS[0][:, ::-1])
-        os.chdir(folder)
-        more = ["-k", str(version + 1)] if words[0] == "match" else []
-        code = cli.main([*words, *more])
-        if code == cli.INTERRUPTED:
-            raise KeyboardInterrupt
-        if code:
-            raise ValueError(f"exit code {code}")
-
-    def read(folder):
-        found = [(folder / name).read_bytes().count(b"\n") for name in outputs if name.endswith(".csv")]
-        versions = [[1 + 60 * (version + 1)] for version in range(2)]
-        pages = [(folder / name).read_bytes() for name in outputs if name.endswith(".html")]
-        if not all(page.endswith(b"</html>\n") for page in pages):
-            return "half a page"
-        return versions.index(found) if found in versions else f"{found} lines"
-
-    return Written(write, read)
-
-
 def faiss_index():
     def write(folder, version):
         from crossmodal_fast.compat import faiss
@@ -355,11 +309,7 @@ MADE = {
     "transfer map": transfer_map,
     "pipeline": pipeline,
     "picture of a diagnosis": picture,
-    "match": partial(command, "match", "a.npy", "b.npy", "--backend", "numpy", "-o", "m.csv"),
-    "match with a report": partial(
-        command, "match", "a.npy", "b.npy", "--backend", "numpy", "-o", "m.csv", "--report", "m.html",
-        outputs=("m.csv", "m.html"),
-    ),
+    **COMMANDS,
     "index of FAISS": faiss_index,
     "embeddings kept": embeddings,
     "kernel": compiled,
