@@ -22,13 +22,11 @@ import numpy as np
 
 import crossmodal_fast as cmf
 from crossmodal_fast import files, streaming
-from test_stress import calls, equal, flat, handles, resident
+from crowd import HUNG_S, called_by_many, calls, equal, flat, handles, resident
 
 CALLERS = 64
 RESTS = 60  # standstills
 GROWTH = 0.01
-RAISED = ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError
-HUNG_S = 120  # after the end, until which every thread has to come back
 
 
 def mixed(folder):
@@ -80,44 +78,29 @@ def work(seconds):
         jobs = mixed(Path(folder))
         for call, expected in jobs:
             assert equal(call(), expected)
-        wrong, made, until = [], [0] * CALLERS, time.monotonic() + seconds
         resting, standstill = threading.Event(), threading.Barrier(CALLERS + 1)
-
-        def caller(number):
-            rng = np.random.default_rng(number)
-            while time.monotonic() < until and not wrong:
-                at = int(rng.integers(len(jobs)))
-                call, expected = jobs[at]
-                try:
-                    if not equal(call(), expected):
-                        wrong.append(f"caller {number}: job {at} differs")
-                except RAISED as error:
-                    wrong.append(f"caller {number}: job {at} raised {error!r}")
-                made[number] += 1
-                if resting.is_set():
-                    with contextlib.suppress(threading.BrokenBarrierError):
-                        standstill.wait(HUNG_S)
-                        standstill.wait(HUNG_S)
-            standstill.abort()  # the time is up: nobody waits for this one
-
-        threads = [threading.Thread(target=caller, args=(number,), daemon=True) for number in range(CALLERS)]
-        for thread in threads:
-            thread.start()
         samples, trim = [], getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
-        while time.monotonic() < until and not wrong:
-            time.sleep(seconds / RESTS)
-            with contextlib.suppress(threading.BrokenBarrierError):
-                resting.set()
-                standstill.wait(HUNG_S)
-                resting.clear()
-                gc.collect()
-                trim(0)
-                samples.append((resident(os.getpid()), handles(os.getpid())))
-                standstill.wait(HUNG_S)
-        for thread in threads:
-            thread.join(HUNG_S)
-        assert not any(thread.is_alive() for thread in threads), "a caller hangs"
-        assert not wrong, wrong[0]
+
+        def rest():
+            if resting.is_set():
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    standstill.wait(HUNG_S)
+                    standstill.wait(HUNG_S)
+
+        def sampled(going):
+            while going():
+                time.sleep(seconds / RESTS)
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    resting.set()
+                    standstill.wait(HUNG_S)
+                    resting.clear()
+                    gc.collect()
+                    trim(0)
+                    samples.append((resident(os.getpid()), handles(os.getpid())))
+                    standstill.wait(HUNG_S)
+
+        # At the end the barrier is broken: nobody waits for who has left
+        made = called_by_many(jobs, CALLERS, seconds, rest, standstill.abort, sampled)
     return {"calls": sum(made), "fewest of a thread": min(made), "callers": CALLERS, "samples": samples}
 
 

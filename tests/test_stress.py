@@ -5,12 +5,13 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
+from functools import partial
 
 import numpy as np
 import pytest
 
 import crossmodal_fast as cmf
+from crowd import called_by_many, calls, equal, flat, handles, resident
 
 CALLERS = 64
 GROWTH = 160 << 20  # bytes that the process may gain: 64 stacks, their workspaces, what the allocator keeps
@@ -21,82 +22,13 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self")
 
 
-def flat(answer):
-    return [answer] if isinstance(answer, np.ndarray) else [part for piece in answer for part in flat(piece)]
-
-
-def equal(answer, expected):
-    pairs = list(zip(flat(answer), expected, strict=True))
-    return all(part.dtype == twin.dtype and np.array_equal(part, twin) for part, twin in pairs)
-
-
-def calls():
-    """(search, what NumPy says) of all operations, several shapes, filters and limits; galleries are shared."""
-    rng = np.random.default_rng(301)
-    found = []
-    for turn, (m, n, d, metric, dtype) in enumerate(
-        [
-            (1, 3000, 32, "euclidean", np.float32), (70, 400, 9, "cosine", np.float32),
-            (13, 900, 65, "dot", np.float64), (200, 200, 24, "sqeuclidean", np.int8),
-            (6, 300, 12, "cityblock", np.float32), (25, 700, 16, "correlation", np.float32),
-        ]
-    ):  # fmt: skip
-        x, y = ((10 * rng.standard_normal((rows, d))).astype(dtype) for rows in (m, n))
-        y[n // 2 :] = y[: n - n // 2]
-        filters = [{}, {"mask": rng.random(n) < 0.7}, {"exclude": rng.integers(-1, n, m)}][turn % 3]
-        distances, indices = cmf.topk(x, y, 4, metric, dtype=np.float64, backend="numpy", **filters)
-        third = {"topk": 4, "topk_both": (3, 1), "within": distances[:, -1], "ranks": indices[:, -1]}
-        gallery = cmf.Gallery(y, metric)
-        limits = {"n_threads": (None, 1, 3)[turn % 3], "max_bytes": (1 << 30, 1 << 24)[turn % 2]}
-        for name, argument in third.items():
-
-            def alone(backend, name=name, argument=argument, x=x, y=y, metric=metric, filters=filters, limits=limits):
-                return getattr(cmf, name)(x, y, argument, metric, backend=backend, **filters, **limits)
-
-            def prepared(backend, name=name, argument=argument, x=x, gallery=gallery, filters=filters, limits=limits):
-                return getattr(gallery, name)(x, argument, backend=backend, **filters, **limits)
-
-            expected = flat(alone("numpy"))
-            found += [(call, expected) for call in (alone, prepared)[: 1 if name == "topk_both" else 2]]
-    return found
-
-
-def resident(process="self"):
-    with open(f"/proc/{process}/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) * 1024
-
-
-def handles(process="self"):
-    return len(os.listdir(f"/proc/{process}/fd"))
-
-
 def storm(seconds):
     """CALLERS threads that call until the time is up; how many calls they made."""
-    jobs = calls()
+    jobs = [(partial(call, "numba"), expected) for call, expected in calls()]
     for call, expected in jobs:  # compiled, and right without a crowd
-        assert equal(call("numba"), expected)
-    wrong, made = [], [0] * CALLERS
-    before, opened, until = resident(), handles(), time.monotonic() + seconds
-
-    def caller(number):
-        rng = np.random.default_rng(number)
-        while time.monotonic() < until and not wrong:
-            at = int(rng.integers(len(jobs)))
-            call, expected = jobs[at]
-            try:
-                if not equal(call("numba"), expected):
-                    wrong.append(f"caller {number}: job {at} differs")
-            except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-                wrong.append(f"caller {number}: job {at} raised {error!r}")
-            made[number] += 1
-
-    threads = [threading.Thread(target=caller, args=(number,)) for number in range(CALLERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(seconds + SECONDS)
-    assert not any(thread.is_alive() for thread in threads), "a caller hangs"
-    assert not wrong, wrong[0]
+        assert equal(call(), expected)
+    before, opened = resident(), handles()
+    made = called_by_many(jobs, CALLERS, seconds)
     assert min(made) > 0
     grown = resident() - before
     assert grown < GROWTH, f"grew by {grown >> 20} MiB over {sum(made)} calls"
@@ -113,6 +45,14 @@ def test_sixty_four_callers():
 @pytest.mark.heavy
 def test_sixty_four_callers_for_a_minute():
     assert storm(60) > 20 * CALLERS
+
+
+@pytest.mark.parametrize(
+    ("call", "words"), [(lambda: np.ones(2), "job 0 differs"), (lambda: 1 // 0, "job 0 raised ZeroDivisionError")]
+)
+def test_the_crowd_notices(call, words):
+    with pytest.raises(AssertionError, match=words):
+        called_by_many([(call, [np.zeros(2)])], 3, 20)
 
 
 @LINUX
