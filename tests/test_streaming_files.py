@@ -1,7 +1,11 @@
 """Files that searches in parts read and write: HDF5, zarr, Parquet, safetensors, saved galleries; the command line."""
 
+import errno
+import os
+import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ import crossmodal_fast as cmf
 from command_line import SOURCE, TARGET, refused
 from crossmodal_fast import cli, files, streaming
 from crossmodal_fast.files import FileError, MissingFileError
-from crossmodal_fast.streaming import _run, _stores
+from crossmodal_fast.streaming import _hdf5, _run, _stores
 
 pytestmark = pytest.mark.usefixtures("folder")
 EXPECTED = cmf.topk(SOURCE, TARGET, 4, backend="numpy")
@@ -257,3 +261,34 @@ def test_match_refuses_what_needs_all_rows(capsys):
 
 def test_stores_are_those_that_only_parts_can_be_read_of():
     assert [ending for ending in _stores.STORES if ending not in files.READERS] == [".h5", ".hdf5", ".zarr"]
+
+
+@pytest.mark.parametrize("stop", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
+def test_hdf5_tells_of_each_write_that_stops(tmp_path, monkeypatch, stop):
+    """h5py writes from destructors, which lose what is raised there: a file with other numbers, or a crash."""
+    pytest.importorskip("h5py")
+    write = _hdf5.Target.write
+    seen = {"writes": 0, "stops at": 0}
+
+    def failing(self, content):
+        seen["writes"] += 1
+        at = seen["writes"] == seen["stops at"]
+        file = self.file
+        if at and isinstance(stop, KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)  # from a thread, and the main thread gets it
+        if at and isinstance(stop, OSError):
+            self.file = SimpleNamespace(write=lambda content: (_ for _ in ()).throw(stop))
+        written = write(self, content)
+        self.file = file
+        return written
+
+    monkeypatch.setattr(_hdf5.Target, "write", failing)
+    streaming.topk(SOURCE, TARGET, 4, output=tmp_path / "whole.h5", backend="numpy")
+    writes = seen["writes"]
+    assert writes > 5
+    for at in range(1, writes + 1):
+        seen |= {"writes": 0, "stops at": at}
+        with pytest.raises(FileError if isinstance(stop, OSError) else KeyboardInterrupt):
+            streaming.topk(SOURCE, TARGET, 4, output=tmp_path / "o.h5", backend="numpy")
+        assert not list(tmp_path.glob("*o.h5"))
+        assert not list(tmp_path.glob(".*.partial"))

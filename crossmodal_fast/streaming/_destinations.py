@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..files import TABLE_WRITERS, FileError, MissingFileError, atomic, check_output
 from ..files._atomic import unwritten
 from ..files._checks import check_suffix, path_of
+from ._hdf5 import Target, hdf5_written
 from ._stores import needed
 
 Array = NDArray[Any]
@@ -52,9 +53,10 @@ def _pair(path: Path) -> list[Path]:
 
 
 def _hdf5(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:
-    library = needed("h5py", path)
-    with atomic(path) as file, library.File(file, "w") as target:
-        _fill(target.create_dataset, blocks, shape, dtype)
+    def write(opened: Any, target: Target) -> None:
+        _fill(opened.create_dataset, target.unless_failed(blocks), shape, dtype)
+
+    hdf5_written(path, needed("h5py", path), write)
 
 
 def _zarr(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:
