@@ -1,6 +1,6 @@
 """How near real errors come to those that docs/accuracy.md states: rows made so that all roundings go one way.
 
-Each share is that of the best attack known. Where it stays below a half, the docstring says why.
+Each share is that of the best attack known, and stands in docs/attacks.md as it is asserted here. Where it stays below a half, the docstring says why.
 """
 
 import math
@@ -80,7 +80,7 @@ def chunks_one_way(opposite, chunks=63, features=16):
 
 
 @pytest.mark.parametrize(
-    ("metric", "opposite", "share"), [("euclidean", 20, 0.6), ("sqeuclidean", 24, 0.52), ("dot", 8, 0.48)]
+    ("metric", "opposite", "share"), [("euclidean", 20, 0.65), ("sqeuclidean", 24, 0.55), ("dot", 8, 0.5)]
 )
 def test_half_of_the_promise_of_distances_is_used_on_numba(metric, opposite, share):
     x, y = chunks_one_way(opposite)
@@ -98,7 +98,7 @@ def blas_adds_in_order(d):
     return float((np.tile(x, (4, 1)) @ np.tile(y[:1], (8, 1)).T)[0, 0]) == y[0, 0]  # of the size that is judged
 
 
-@pytest.mark.parametrize(("dtype", "shares"), [(np.float32, (0.3, 0.38)), (np.float64, (0.16, 0.2))])
+@pytest.mark.parametrize(("dtype", "shares"), [(np.float32, (0.33, 0.4)), (np.float64, (0.16, 0.21))])
 def test_two_fifths_of_the_promise_of_distances_are_used_on_numpy(dtype, shares):
     """Half of what the expansion may lose: of S^2 in its bound, half is for squares of rows, which are added in lanes.
 
@@ -142,13 +142,13 @@ def test_two_fifths_of_the_bound_of_log_sums_are_used(count):
         true = (1 + (count - 1) * Decimal(-below).exp()).ln()
         error = float(Decimal(float(found)) - true)
     bound = (10 + math.log(count)) * 2.0**-24 + 2.0**-51 * below + (count + 8) * 2.0**-53
-    assert {1000: 0.2, 100_000: 0.35}[count] < error / bound <= 1
+    assert {1000: 0.2, 100_000: 0.4}[count] < error / bound <= 1
 
 
 # -------------------------------------------------------------------------------------------- what comes before a bound
 
 
-def test_a_mean_errs_by_a_fifth_of_what_it_may():
+def test_a_mean_errs_by_a_sixth_of_what_it_may():
     """Of what correlation allows for: numbers that a sum in order rounds down by nearly half a last place each.
 
     Partial sums grow up to the whole, so half of d v is the most; and ours and the canonical mean, each with half of E,
@@ -164,7 +164,7 @@ def test_a_mean_errs_by_a_fifth_of_what_it_may():
     apart = abs(exact - Fraction(total / d)) * Fraction(math.sqrt(d))
     length = float(np.linalg.norm(row - row.mean()))
     share = apart / Fraction(2 * (d + 2) * 2.0**-53 * math.sqrt(d) * (length + 1))
-    assert Fraction(15, 100) < share <= Fraction(1, 2)
+    assert Fraction(16, 100) < share <= Fraction(1, 2)
 
 
 def near_share(metric, x, y):
@@ -174,7 +174,7 @@ def near_share(metric, x, y):
     return float((np.abs(found - true) / (relative * true + absolute)).max())
 
 
-@pytest.mark.parametrize(("p", "least"), [(3.0, 0.001), pytest.param(7.3, 0.002, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize(("p", "least"), [(3.0, 0.003), pytest.param(7.3, 0.003, marks=pytest.mark.heavy)])
 def test_near_values_of_minkowski_err_by_little_of_what_they_may(p, least):
     """A power is allowed 2^-39 of itself, whatever its exponent: |p log2| <= 1024 costs 10 bits, a polynomial's proof 3
     more. What is measured is a hundredth at most: that costs candidates within 1e-11 of each other, and nothing else.
@@ -192,7 +192,7 @@ def test_near_values_of_minkowski_that_vanish_err_by_what_they_may():
     """The absolute part: gaps whose powers are below float64 count as nothing."""
     metric = metrics.metric("minkowski", 1, {"p": 63.9})
     x = 2.0 ** np.linspace(-1080 / 63.9, -1010 / 63.9, 4000)[:, None]
-    assert 0.6 < near_share(metric, x, np.zeros((1, 1))) <= 1
+    assert 0.62 < near_share(metric, x, np.zeros((1, 1))) <= 1
 
 
 @pytest.mark.parametrize("d", [8, 64])
@@ -207,4 +207,4 @@ def test_near_values_of_jensenshannon_err_by_a_tenth_of_what_they_may(d):
         y = np.abs(x * (1 + 10.0 ** -rng.integers(6, 17) * rng.standard_normal((32, d))))
         y = rng.permuted(x, axis=1) if trial % 3 == 0 else y
         shares.append(near_share(metric, *(rows / rows.sum(axis=1, keepdims=True) for rows in (x, y))))
-    assert 0.05 < max(shares) <= 1
+    assert 0.1 < max(shares) <= 1
