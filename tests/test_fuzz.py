@@ -122,7 +122,11 @@ def test_it_runs_for_some_seconds_or_to_a_number(capsys, monkeypatch):
     assert capsys.readouterr().out == "20 cases from 40 on numba, numpy: 0 failed\n"
     assert [backend for backend, _ in seen] == ["numba", "numpy"] * 20
     assert not {"int6", "int8"} & {precision for backend, precision in seen if backend == "numpy"}
-    assert fuzz.main(["--seconds", "0.2", "--backends", "numba"]) == 0
+    drawn, case = [], fuzz.case
+    monkeypatch.setattr(fuzz, "case", lambda number, nearby: (drawn.append(nearby), case(number, nearby))[1])
+    assert fuzz.main(["--seconds", "0.5", "--backends", "numba"]) == 0
+    assert drawn == sorted(drawn, reverse=True)
+    assert {True, False} == set(drawn)
     monkeypatch.setattr(fuzz, "judged", lambda found: 1 / 0)
     monkeypatch.setattr(fuzz, "MOST_SHRINKS", 1)
     assert fuzz.main(["--first", "1", "--last", "2", "--backends", "numpy"]) == 1
