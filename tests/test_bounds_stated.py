@@ -1,6 +1,7 @@
 """How near real errors come to those that docs/accuracy.md states: rows made so that all roundings go one way.
 
-Each share is that of the best attack known, and stands in docs/attacks.md as it is asserted here. Where it stays below a half, the docstring says why.
+Each share is that of the best attack known, and stands in docs/attacks.md as it is asserted here. Where it stays below
+a half, the docstring says why.
 """
 
 import math
