@@ -259,6 +259,27 @@ def test_slow_calls_are_foretold(monkeypatch):
     bench.foretell(case, "SciPy", prepare, data.arguments(case), slowest=60)
     bench.foretell(case, "FAISS", prepare, data.arguments(case), slowest=0.5)
 
+    def compiled(x, y, k):
+        waits = iter([7.0])
+
+        def call():
+            now[0] += next(waits, 0.0001)
+
+        return call
+
+    bench.foretell(case, "KeOps", compiled, data.arguments(case), slowest=20)
+
+
+def test_what_takes_ages_is_called_once(monkeypatch):
+    monkeypatch.setattr(bench, "PAUSE", 0)
+    calls = []
+    found = bench.turns(
+        Stopwatch(), shapes.SINKHORN, lambda: calls.append("ours"), lambda: calls.append("theirs"), 1, known=50.0
+    )
+    assert calls == ["ours"]
+    assert (found["ms"], found["rounds"]) == (50_000, 1)
+    assert found["ratio"] > 100
+
 
 def within_reason(seconds, memory):
     return 0 < seconds < 60 and (memory is None or 1e6 < memory < 1e9)
