@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -92,3 +94,61 @@ def test_a_gallery_larger_than_any_worker_and_one_killed_in_the_middle(cluster):
     expected = cmf.topk(queries, y, 10, "cosine")
     np.testing.assert_array_equal(indices, expected.indices)
     np.testing.assert_array_equal(distances, expected.distances)
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+
+import numpy as np
+
+if __name__ == "__main__":
+    import dask.array as da
+    from distributed import Client, LocalCluster
+
+    import crossmodal_fast as cmf
+    from crossmodal_fast import dask as cmd
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    rng = np.random.default_rng(7)
+    x, y = (rng.standard_normal((rows, 32), dtype=np.float32) for rows in (300, 8000))
+    few, expected = da.from_array(x[:20], chunks=(20, 32)), cmf.topk(x[:20], y, 5, backend="numpy")
+    shards = da.from_array(y, chunks=(2000, 32))
+    many = da.concatenate([da.from_array(x, chunks=(300, 32))] * 100)
+
+    def right():
+        found = cmd.topk(few, shards, 5)
+        return all(np.array_equal(part.compute(), law) for part, law in zip(found, expected, strict=True))
+
+    def interrupted(queries, begun):
+        def ctrl_c():
+            while not begun():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=ctrl_c).start()
+        try:
+            cmd.topk(queries, shards, 5, "cityblock", backend="numpy").indices.compute()
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    begun = threading.Event()
+    told = many.map_blocks(lambda part: (begun.set(), part)[1], dtype=many.dtype, meta=many._meta)
+    print(right(), interrupted(told, begun.is_set), right())
+    made = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+    with made, Client(made) as client:
+        client.wait_for_workers(2)
+        workers = client.run(os.getpid)
+        print(right(), interrupted(many, lambda: any(client.processing().values())), right())
+        print(workers == client.run(os.getpid))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_ctrl_c_in_the_client_ends_its_search_and_leaves_the_workers(tmp_path):
+    """In threads of this process and in processes of a cluster, which go on to their next task."""
+    (tmp_path / "client.py").write_text(INTERRUPTED, encoding="utf-8")
+    command = [sys.executable, str(tmp_path / "client.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split() == ["True"] * 7
