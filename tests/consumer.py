@@ -47,6 +47,10 @@ def searches(x: Rows, y: Rows) -> tuple[int, ...]:
 def streams(queries: str, gallery: str) -> tuple[TopK, int]:
     """Over files: what is found, or, written to a third file, how many rows that has."""
     written = cmf.streaming.topk(queries, gallery, 5, output="best.parquet", resume=True)
+    pairs = cmf.streaming.within(queries, gallery, 0.5).indptr, cmf.streaming.ranks(queries, gallery, [0, 1])
+    near = cmf.streaming.within(queries, gallery, 0.5, output="near.h5")
+    placed = cmf.streaming.ranks(queries, gallery, [0, 1], output="ranks.csv")
+    print(pairs, near.shape, placed.resumed)
     return cmf.streaming.topk(queries, gallery, 5), written.shape[0]
 
 

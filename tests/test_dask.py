@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import crossmodal_fast as cmf
+from crossmodal_fast import _keys
 
 pytest.importorskip("dask.array", reason="Dask is not installed")
 
@@ -116,7 +117,7 @@ def test_keys_decide_where_roots_are_equal():
 
 @pytest.mark.parametrize("radius", [0.0, 1e-170, 2.3e-162, 1.0, 3.3, 1e200, np.inf, -1.0])
 def test_squares_of_radii(radius):
-    square = float(_shard.square_of(np.array([radius]))[0])
+    square = float(_keys.square_of(np.array([radius]))[0])
     if radius < 0:
         assert square == radius
         return

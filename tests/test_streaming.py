@@ -14,7 +14,7 @@ import pytest
 import crossmodal_fast as cmf
 from crossmodal_fast import streaming
 from crossmodal_fast.files import FileError
-from crossmodal_fast.streaming import _journal, _reading, _run, _search, _sources
+from crossmodal_fast.streaming import _journal, _nearest, _reading, _restrictions, _run, _sources
 from stores import PairStore, Store
 
 RANDOM = np.random.default_rng(5)
@@ -87,8 +87,8 @@ def test_squares_that_tie_as_roots_are_told_apart():
     """Two float64 numbers whose float64 roots are equal: the nearer row comes first, though it is in a later part."""
     near = next(value for value in np.linspace(3.5, 3.9) if np.sqrt(value) == np.sqrt(np.nextafter(value, 4)))
     further = np.nextafter(near, 4)
-    order = _search.order_of("euclidean", {}, 8, False)
-    best = _search.nothing(1, 2).with_others(np.array([[further]]), np.array([[0]]))
+    order = _restrictions.order_of("euclidean", {}, 8, False)
+    best = _nearest.nothing(1, 2).with_others(np.array([[further]]), np.array([[0]]))
     best = best.with_others(np.array([[near]]), np.array([[500]]))
     assert best.indices.tolist() == [[500, 0]]
     assert (np.diff(order.distances(best.values, np.float64)) == 0).all()
@@ -120,7 +120,7 @@ def test_restrictions(kind, metric, tmp_path):
 def test_a_stored_mask_is_read_where_a_search_asks_for_it():
     pairs = np.random.default_rng(9).random((30, 450)) < 0.4
     mask = PairStore(pairs)
-    found = _search.Restrictions(None, mask, None).of(slice(2, 8), slice(100, 400)).mask
+    found = _restrictions.Restrictions(None, mask, None).of(slice(2, 8), slice(100, 400)).mask
     assert found.shape == (6, 300)
     np.testing.assert_array_equal(found[1:3, 5:9], pairs[3:5, 105:109])
     np.testing.assert_array_equal(found[4:9, 290:999], pairs[6:8, 390:400])
@@ -286,9 +286,9 @@ def test_readers_far_from_each_other():
 
 
 def test_a_part_is_told_what_those_before_it_found(tmp_path, monkeypatch):
-    told, select = [], _search.select
+    told, select = [], _nearest.select
     monkeypatch.setattr(
-        _search, "select", lambda *a, limit, **more: (told.append(limit), select(*a, limit=limit, **more))[1]
+        _nearest, "select", lambda *a, limit, **more: (told.append(limit), select(*a, limit=limit, **more))[1]
     )
     same(streaming.topk(QUERIES[:8], path_of(tmp_path, GALLERY), K), cmf.topk(QUERIES[:8], GALLERY, K))
     law = np.sort(((QUERIES[:8, None].astype(np.float64) - GALLERY[:150]) ** 2).sum(axis=2))[:, K - 1]
@@ -306,7 +306,7 @@ class Stop(Exception):
 
 def stopped(path, gallery, calls, monkeypatch, **keywords):
     """A search that ends at its `calls`-th part as if it were killed."""
-    search, left = _search.select, [calls]
+    search, left = _nearest.select, [calls]
 
     def counted(*arguments, **more):
         left[0] -= 1
@@ -315,7 +315,7 @@ def stopped(path, gallery, calls, monkeypatch, **keywords):
         return search(*arguments, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_search, "select", counted)
+        patch.setattr(_nearest, "select", counted)
         patch.setattr(_run, "KEPT_SECONDS", -1.0)
         with pytest.raises(Stop):
             streaming.topk(QUERIES, gallery, K, output=path, **keywords)
@@ -323,9 +323,9 @@ def stopped(path, gallery, calls, monkeypatch, **keywords):
 
 def resumed(path, gallery, monkeypatch, **keywords):
     """(results, parts searched, queries taken over)"""
-    search, calls = _search.select, []
+    search, calls = _nearest.select, []
     with monkeypatch.context() as patch:
-        patch.setattr(_search, "select", lambda *arguments, **more: (calls.append(1), search(*arguments, **more))[1])
+        patch.setattr(_nearest, "select", lambda *arguments, **more: (calls.append(1), search(*arguments, **more))[1])
         told = streaming.topk(QUERIES, gallery, K, output=path, resume=True, **keywords)
     assert sorted(file.name for file in path.parent.iterdir() if "o." in file.name) == [
         "o.distances.npy",
@@ -433,11 +433,11 @@ def test_a_block_that_is_gone_when_results_are_written(tmp_path, monkeypatch):
 
 KILLED = """
 import sys, time, crossmodal_fast as cmf
-from crossmodal_fast.streaming import _run, _search, topk
+from crossmodal_fast.streaming import _nearest, _run, topk
 _run.KEPT_SECONDS, _run.STRETCH_BYTES = -1, 150 * 32
 _run.SHARES |= {"queries": 8 * 32 / 2**30}
-search = _search.select
-_search.select = lambda *arguments, **more: (print("part", flush=True), time.sleep(0.03), search(*arguments, **more))[2]
+search = _nearest.select
+_nearest.select = lambda *given, **more: (print("part", flush=True), time.sleep(0.03), search(*given, **more))[2]
 topk(sys.argv[1], sys.argv[2], 7, output=sys.argv[3], resume=True, backend="numpy")
 """
 

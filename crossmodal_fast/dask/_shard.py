@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import _validate
+from .. import _keys, _validate
 from .._search import Pairs, counted, search_within, select
 from ..kernels.tiles import metrics
 from ..kernels.tiles.prepared import Prepared
@@ -19,7 +19,6 @@ from ._worker import settled
 
 Array = npt.NDArray[Any]
 CODE_BYTES = 2, 64  # of a row, a feature and beside them: int16 on Numba; int8 takes half, NumPy's float32 twice
-PAIR_BYTES = 1 << 22  # of rows valued at a time
 
 
 class Way(NamedTuple):
@@ -117,7 +116,7 @@ def inside(shard: Shard, queries: Any, radius: Array, way: Way, held: dict[str, 
     """The rows of a shard inside a radius (m,)."""
     name, given = way.keyed("u" in held)
     if name != way.metric:
-        radius = square_of(radius)
+        radius = _keys.square_of(radius)
     indptr, index, value = search_within(
         ("queries", _validate.matrix("queries", queries)), ("gallery", shard.vectors), radius,
         name, given, _pairs(shard, way, held, len(queries)), "float64", settled(way.control), shard.prepared,
@@ -130,14 +129,7 @@ def keys_of(shard: Shard, queries: Any, row: Array, positive: Array, way: Way, h
     name, given = way.keyed("u" in held)
     x, y = (Rows("", rows, False) for rows in (_validate.matrix("queries", queries), shard.vectors))
     metric, column = metrics.metric(name, x.shape[1], given), positive - shard.start
-    key, step = np.empty(len(row)), max(1, PAIR_BYTES // (48 * x.shape[1]))
-    for at in range(0, len(row), step):
-        part = slice(at, at + step)
-        key[part] = metrics.pairs(metric, x.take(row[part]), y.take(column[part]))
-    bias = _bias(held, len(x), len(y))
-    with np.errstate(all="ignore"):
-        found: Array = metrics.ordered(metric, key, None if bias is None else bias[0][row] + bias[1][column])
-    return found
+    return _keys.keys_of(metric, x, y, row, column, _bias(held, len(x), len(y)))
 
 
 def counts_of(
@@ -152,17 +144,6 @@ def counts_of(
             settled(way.control), shard.prepared,
         )
     )  # fmt: skip
-
-
-def square_of(radius: Array) -> Array:
-    """The largest numbers whose roots, rounded, are not above a radius: the same pairs are inside, by their squares."""
-    with np.errstate(all="ignore"):
-        square = np.where(radius < 0, radius, radius * radius * (1 + 2.0**-50))
-        for _ in range(2):  # where the factor is lost, below the normal numbers
-            square = np.where(radius < 0, square, np.nextafter(square, np.inf))
-        while (above := np.sqrt(square) > radius).any():
-            square[above] = np.nextafter(square[above], -np.inf)
-    return square
 
 
 def _key(way: Way, value: Array) -> Array:

@@ -1,9 +1,10 @@
-"""Where results go: blocks of the k best, in order, into a file or a folder that appears whole or not at all."""
+"""Where results go: blocks of them, in order, into a file or a folder that appears whole or not at all."""
 
+import math
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,48 +24,53 @@ Columns = dict[str, Array]
 
 
 class Block(NamedTuple):
-    """Queries from `start` on: distances (b, k) and indices (b, k)."""
+    """Of some queries: the next pieces of the arrays, and what makes their lines of a table."""
 
-    start: int
-    distances: Array
-    indices: Array
+    arrays: Columns
+    columns: Callable[[], Columns]
+
+
+class Layout(NamedTuple):
+    """An array of the result as a whole."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 Blocks = Iterator[Block]
-Shape = tuple[int, int]
+Layouts = dict[str, Layout]  # by the names of the arrays
 CHUNK_BYTES = 1 << 20  # of HDF5 and zarr
-NAMES = ("distances", "indices")
 
 
-def _npy(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:
-    """<name>.distances.npy and <name>.indices.npy."""
+def _npy(path: Path, blocks: Blocks, layouts: Layouts) -> None:
+    """<name>.distances.npy, <name>.indices.npy, ..: a file for each array."""
     with ExitStack() as stack:
-        files = [stack.enter_context(atomic(each)) for each in _pair(path)]
-        for file, kind in zip(files, (dtype, np.dtype(np.int64)), strict=True):
-            header = {"descr": layout.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-            layout.write_array_header_1_0(file, header)
+        files = {name: stack.enter_context(atomic(_part(path, name))) for name in layouts}
+        for name, (shape, dtype) in layouts.items():
+            header = {"descr": layout.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+            layout.write_array_header_1_0(files[name], header)
         for block in blocks:
-            for file, part in zip(files, block[1:], strict=True):
-                file.write(np.ascontiguousarray(part).data)
+            for name, file in files.items():
+                file.write(np.ascontiguousarray(block.arrays[name]).data)
 
 
-def _pair(path: Path) -> list[Path]:
-    return [path.with_suffix(f".{name}.npy") for name in NAMES]
+def _part(path: Path, name: str) -> Path:
+    return path.with_suffix(f".{name}.npy")
 
 
-def _hdf5(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:
+def _hdf5(path: Path, blocks: Blocks, layouts: Layouts) -> None:
     def write(opened: Any, target: Target) -> None:
-        _fill(opened.create_dataset, target.unless_failed(blocks), shape, dtype)
+        _fill(opened.create_dataset, target.unless_failed(blocks), layouts)
 
     hdf5_written(path, needed("h5py", path), write)
 
 
-def _zarr(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:
+def _zarr(path: Path, blocks: Blocks, layouts: Layouts) -> None:
     library = needed("zarr", path)
     target = Path(os.path.realpath(path))
     new, old = (target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial") for _ in range(2))
     try:
-        _fill(library.open_group(new, mode="w").create_array, blocks, shape, dtype)
+        _fill(library.open_group(new, mode="w").create_array, blocks, layouts)
         if target.exists():
             os.replace(target, old)  # a folder cannot take the place of another that is not empty
         os.replace(new, target)
@@ -77,48 +83,40 @@ def _zarr(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> Non
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _fill(make: Callable[..., Any], blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:
-    rows = max(1, min(shape[0], CHUNK_BYTES // (8 * shape[1])))
-    chunks = {"chunks": (rows, shape[1])} if shape[0] else {}
-    kinds = zip(NAMES, (dtype, np.dtype(np.int64)), strict=True)
-    targets = [make(name, shape=shape, dtype=kind, **chunks) for name, kind in kinds]
+def _fill(make: Callable[..., Any], blocks: Blocks, layouts: Layouts) -> None:
+    targets, done = {}, dict.fromkeys(layouts, 0)
+    for name, (shape, dtype) in layouts.items():
+        rows = max(1, min(shape[0], CHUNK_BYTES // (8 * math.prod(shape[1:]))))
+        chunks = {"chunks": (rows, *shape[1:])} if shape[0] else {}
+        targets[name] = make(name, shape=shape, dtype=dtype, **chunks)
     for block in blocks:
-        for target, part in zip(targets, block[1:], strict=True):
-            target[block.start : block.start + len(part)] = part
+        for name, target in targets.items():
+            part = block.arrays[name]
+            target[done[name] : done[name] + len(part)] = part
+            done[name] += len(part)
 
 
-def _parquet(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:
+def _parquet(path: Path, blocks: Blocks, layouts: Layouts) -> None:
     """A row group for each block."""
     pyarrow, parquet = needed("pyarrow", path), needed("pyarrow.parquet", path)
     with atomic(path) as file, ExitStack() as stack:
         writer: Any = None
         for block in blocks:
-            table = pyarrow.table(columns_of(block))
+            table = pyarrow.table(block.columns())
             if writer is None:
                 writer = stack.enter_context(parquet.ParquetWriter(file, table.schema))
             writer.write_table(table)
 
 
-def _table(path: Path, blocks: Blocks, shape: Shape, dtype: np.dtype[Any]) -> None:
+def _table(path: Path, blocks: Blocks, layouts: Layouts) -> None:
     """All columns are in memory before they are written."""
-    parts = [columns_of(block) for block in blocks]
+    parts = [block.columns() for block in blocks]
     with atomic(path) as file:
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         TABLE_WRITERS[path.suffix.lower()](file, columns)
 
 
-def columns_of(block: Block) -> Columns:
-    """A line for each match, as `crossmodal-fast match` writes them."""
-    rows, k = block.indices.shape
-    return {
-        "query": np.repeat(block.start + np.arange(rows), k),
-        "gallery": block.indices.ravel(),
-        "rank": np.tile(np.arange(1, k + 1), rows),
-        "distance": block.distances.ravel(),
-    }
-
-
-WRITERS: dict[str, Callable[[Path, Blocks, Shape, np.dtype[Any]], None]] = {
+WRITERS: dict[str, Callable[[Path, Blocks, Layouts], None]] = {
     ".npy": _npy,
     ".h5": _hdf5,
     ".hdf5": _hdf5,
@@ -129,9 +127,10 @@ WRITERS: dict[str, Callable[[Path, Blocks, Shape, np.dtype[Any]], None]] = {
 }
 
 
-def written_to(output: Path) -> list[str]:
-    """The files, or the folder, that take the results."""
-    return [os.path.realpath(path) for path in (_pair(output) if output.suffix.lower() == ".npy" else [output])]
+def written_to(output: Path, names: Iterable[str]) -> list[str]:
+    """The files, or the folder, that take the arrays of a result."""
+    npy = output.suffix.lower() == ".npy"
+    return [os.path.realpath(path) for path in ([_part(output, name) for name in names] if npy else [output])]
 
 
 def check_destination(output: Any) -> Path:

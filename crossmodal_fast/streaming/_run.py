@@ -1,12 +1,13 @@
 """One search in blocks of queries and parts of the gallery: what it depends on, what it keeps, how far it is."""
 
+import itertools
 import re
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,11 @@ from .._progress import bar
 from .._search import Progress
 from ..kernels.tiles import metrics
 from ..kernels.tiles.rows import Rows
-from ._destinations import Block
+from ._destinations import Block, Layout
 from ._journal import Journal, Memory
 from ._reading import ahead
-from ._search import Best, Restrictions, nothing, order_of, searched
+from ._restrictions import Restrictions, order_of
+from ._search import Arrays, Epilogue, searched
 from ._sources import SAMPLE, Source
 
 Array = NDArray[Any]
@@ -28,9 +30,15 @@ SHARES = {"part": 1 / 8, "queries": 1 / 16, "results": 1 / 8, "engine": 1 / 2}  
 KEPT_SECONDS = 20.0  # of work that a kill may cost, beside the part that it falls into
 STRETCH_BYTES = 1 << 31  # of a gallery in a file, searched at once: what is kept then can be resumed
 LIST_BYTES = 40_000  # of candidates of a query while the engine searches
-STATE_BYTES = 96  # of one of the k best while parts are merged: value and index, twice, their order and the keys
-LARGEST = int(np.iinfo(np.int64).max)
 FROM_ALL_ROWS = {"seuclidean": "V", "mahalanobis": "VI"}  # which a part alone would give otherwise
+
+
+class Done(NamedTuple):
+    """A block that is in the journal: its number, its queries, and the rows of the last array of its result."""
+
+    number: int
+    queries: int
+    entries: int
 
 
 class Run:
@@ -40,9 +48,9 @@ class Run:
         self,
         x: Source,
         y: Source,
-        k: int,
         metric: str,
         settled: Config,
+        epilogue_of: Callable[[Source, Source, np.dtype[Any], int], Epilogue],
         *,
         metric_kwargs: dict[str, Any] | None = None,
         exclude_self: bool = False,
@@ -51,11 +59,11 @@ class Run:
         bias: Any = None,
         dtype: Any = None,
     ) -> None:
-        self.x, self.y, self.settled, self.resumed = x, y, settled, 0
+        self.x, self.y, self.settled, self.resumed, self._told = x, y, settled, 0, 0
         _validate.metric_name(metric)
         _validate.same_features("queries", x, "gallery", y)
-        self.dtype = _validate.output_dtype(dtype, x, y)
-        self.k = _validate.neighbours("k", k, LARGEST if y.once else y.shape[0], "gallery")
+        room = {name: max(1, int(share * settled.max_bytes)) for name, share in SHARES.items()}
+        self.epilogue = epilogue_of(x, y, _validate.output_dtype(dtype, x, y), room["results"])
         given = _validate.metric_keywords(metric, metric_kwargs, x.shape[1])
         pairs = {"exclude_self": exclude_self or None, "exclude": exclude, "mask": mask, "bias": bias}
         if x.once or y.once:
@@ -64,7 +72,7 @@ class Run:
         else:
             m, n = x.shape[0], y.shape[0]
             self.restrictions = Restrictions(
-                _validate.exclusion(exclude_self, exclude, (), m, n),
+                _validate.exclusion(exclude_self, y.positions("exclude", exclude), (), m, n),
                 _validate.allowance(mask, (), m, n),
                 _validate.biases(bias, (), m, n),
             )
@@ -72,11 +80,12 @@ class Run:
                 sides = (Rows(side.name, side.rows, settled.check_finite) for side in (x, y))
                 given = metrics.keywords(metric, given, *sides)
         self.order = order_of(metric, given, x.shape[1], bias is not None)
-        room = {name: max(1, int(share * settled.max_bytes)) for name, share in SHARES.items()}
-        most = room["engine"] // (2 * (LIST_BYTES + STATE_BYTES * self.k))  # in one pass of the engine
-        rows = min(room["queries"] // x.row_bytes, room["results"] // (STATE_BYTES * self.k), most)
+        kept = self.epilogue.query_bytes
+        most = room["engine"] // (2 * (LIST_BYTES + kept))  # in one pass of the engine
+        rows = min(room["queries"] // x.row_bytes, room["results"] // kept, most)
         self.query_rows, self.part_rows = max(1, rows), max(1, room["part"] // y.row_bytes)
-        self.stretch_rows = max(1, STRETCH_BYTES // y.row_bytes)
+        if y.at_random:
+            self.part_rows = int(y.shape[0]) if isinstance(y.rows, np.ndarray) else STRETCH_BYTES // y.row_bytes or 1
         self.engine_bytes = room["engine"]
         if y.once and (x.once or x.shape[0] > self.query_rows):
             held = "an iterator" if x.once else f"{x.shape[0]} of which {self.query_rows} fit into max_bytes"
@@ -99,93 +108,114 @@ class Run:
         return {
             "queries": self.x.known_by(),
             "gallery": self.y.known_by(),
-            "k": self.k,
+            "search": self.epilogue.operation,
+            **{name: _crc_of(value) if isinstance(value, np.ndarray) else value
+               for name, value in self.epilogue.settings().items()},
             "metric": self.order.metric,
             "metric_kwargs": {name: np.asarray(value).tolist() for name, value in self.order.keywords.items()},
             "exclude": _crc_of(self.restrictions.exclude),
             "mask": _crc_of(self.restrictions.mask),
             "bias": [_crc_of(side) for side in self.restrictions.bias or ()],
-            "dtype": self.dtype.name,
             "check_finite": self.settled.check_finite,
             "max_bytes": self.settled.max_bytes,  # which the blocks depend on
-        }
+        }  # fmt: skip
 
-    def empty(self) -> tuple[Array, Array]:
-        """Of no queries at all."""
-        return np.empty((0, self.k), self.dtype), np.empty((0, self.k), np.int64)
-
-    def blocks(self, journal: Journal | Memory) -> Iterator[tuple[int, int]]:
-        """(number, queries) of each block, once it is in the journal."""
-        queries = self.x.parts(self.query_rows)
+    def blocks(self, journal: Journal | Memory) -> Iterator[Done]:
+        """The blocks, each once it is in the journal."""
+        number = 0
         with self._telling() as tick:
-            for number, (start, block) in enumerate(queries):
-                if journal.get(f"block.{number}") is None:
-                    best = self._block(number, start, block, journal, tick)
-                    distances = self.order.distances(best.values, self.dtype)
-                    journal.put(f"block.{number}", {"distances": distances, "indices": self._named(best.indices)})
-                    journal.drop(f"state.{number}")
-                else:
-                    self.resumed += len(block)
-                yield number, len(block)
+            for start, rows in self.x.parts(lambda: self.query_rows):
+                done = 0
+                while done < len(rows):
+                    found = journal.get(f"block.{number}")
+                    if found is None:
+                        block = rows[done : done + self.epilogue.block_rows(len(rows) - done)]
+                        found = self._block(number, start + done, block, journal, tick)
+                        journal.put(f"block.{number}", found)
+                        journal.drop(f"state.{number}")
+                    else:
+                        self.resumed += int(found["queries"])
+                    yield Done(number, int(found["queries"]), len(found[list(self.epilogue.arrays)[-1]]))
+                    done, number = done + int(found["queries"]), number + 1
 
-    def written(self, number: int, journal: Journal | Memory) -> tuple[Array, Array]:
-        found = journal.get(f"block.{number}")
-        if found is None:
-            raise RuntimeError(f"block {number} of the results must stay while they are written, got none: resume")
-        return found["distances"], found["indices"]
+    def returned(self, journal: Journal | Memory, done: Sequence[Done]) -> Any:
+        """All that was found, as arrays."""
+        return self.epilogue.joined([self._found(block, journal) for block in done])
 
-    def results(self, journal: Journal | Memory, count: int) -> Iterator[Block]:
+    def layouts(self, done: Sequence[Done]) -> dict[str, Layout]:
+        """The arrays of all blocks together."""
+        shapes = self.epilogue.shapes(sum(block.queries for block in done), sum(block.entries for block in done))
+        return {name: Layout(shapes[name], dtype) for name, dtype in self.epilogue.arrays.items()}
+
+    def results(self, journal: Journal | Memory, done: Sequence[Done]) -> Iterator[Block]:
         """At least one block, of which writers learn what they write."""
-        start = 0
-        if not count:
-            yield Block(0, *self.empty())
-        for number in range(count):
-            distances, indices = self.written(number, journal)
-            yield Block(start, distances, indices)
-            start += len(indices)
+        return itertools.starmap(Block, self.epilogue.written(self._pieces(journal, done)))
 
-    def _block(self, number: int, start: int, block: Array, journal: Journal | Memory, tick: Progress) -> Best:
-        name, rows = f"state.{number}", slice(start, start + len(block))
-        best, first = nothing(len(block), self.k), 0
-        earlier = journal.get(name)
+    def _pieces(self, journal: Journal | Memory, done: Sequence[Done]) -> Iterator[tuple[int, Mapping[str, Array]]]:
+        start = 0
+        if not done:
+            yield 0, self.epilogue.empty()
+        for block in done:
+            yield start, self._found(block, journal)
+            start += block.queries
+
+    @staticmethod
+    def _found(block: Done, journal: Journal | Memory) -> Mapping[str, Array]:
+        found = journal.get(f"block.{block.number}")
+        if found is None:
+            raise RuntimeError(
+                f"block {block.number} of the results must stay while they are written, got none: resume"
+            )
+        return found
+
+    def _block(self, number: int, start: int, block: Array, journal: Journal | Memory, tick: Progress) -> Arrays:
+        name = f"state.{number}"
+        earlier, first = journal.get(name), 0
         if earlier is not None:
-            best, first = Best(earlier["values"], earlier["indices"]), int(earlier["rows"])
+            first = int(earlier["rows"])
+            state = self.epilogue.state(*(earlier[field] for field in self.epilogue.state._fields))
+            block = block[: state.queries]
         kept = time.monotonic()
 
-        def told(best: Best, seen: int) -> None:
+        def told(state: Any, seen: int) -> None:
             nonlocal kept
             if time.monotonic() - kept > KEPT_SECONDS:
-                journal.put(name, {**best._asdict(), "rows": np.array(seen)})
+                journal.put(name, {**state._asdict(), "rows": np.array(seen)})
                 kept = time.monotonic()
 
         with self._speaking_of(start) as at:
-            if self.y.at_random:
-                parts = self.y.stretches(self.stretch_rows, first, self.settled.max_bytes)
-            else:
-                parts = ahead(self.y.parts(self.part_rows, first))
-            settled = replace(
-                self.settled, max_bytes=self.engine_bytes, progress=self._within(number, at, tick) or False
-            )
-            given = self.order, self.restrictions, settled, told
-            best, seen = searched(block, rows, self._counted(parts, at), best, *given)
-        if seen and seen < self.k:
-            raise ValueError(f"k must be in 1..{seen} (the rows of gallery), got {self.k}")
-        return best
+            rows = slice(start, start + len(block))
+            if earlier is None:
+                state = self.epilogue.begin(rows, block, self.order, self.restrictions.bias)
 
-    def _within(self, number: int, at: dict[str, int], tick: Progress) -> Progress:
+            def step() -> int:
+                return self.epilogue.part_rows(self.part_rows)
+
+            if self.y.at_random:
+                parts = self.y.stretches(step, first, self.settled.max_bytes)
+            else:
+                parts = ahead(self.y.parts(step, first))
+            settled = replace(self.settled, max_bytes=self.engine_bytes, progress=self._within(rows, at, tick) or False)
+            given = self.epilogue, self.order, self.restrictions, settled, told
+            state, seen = searched(block, start, self._counted(parts, at), state, *given)
+        found = self.epilogue.end(state, self.order, seen)
+        if self.y.ids is not None and "indices" in found:
+            found["indices"] = np.where(found["indices"] < 0, -1, self.y.ids[found["indices"]])
+        return found | {"queries": np.array(state.queries)}
+
+    def _within(self, rows: slice, at: dict[str, int], tick: Progress) -> Progress:
         """What a search of a part tells, as bytes of the gallery that all blocks of queries read."""
         if tick is None or self.x.once or self.y.once:
             return None
-        blocks, size = -(-self.x.shape[0] // self.query_rows), self.y.shape[0] * self.y.row_bytes
+        m, n = self.x.shape[0], self.y.shape[0]
+        whole, size = -(-m // self.query_rows) * n * self.y.row_bytes, rows.stop - rows.start
 
         def told(done: int, total: int) -> None:
             inside = at["gallery"] + at["rows"] * done // max(1, total)
-            tick(number * size + inside * self.y.row_bytes, blocks * size)
+            self._told = max(self._told, whole * (rows.start * n + size * inside) // (m * n))  # not back after a cut
+            tick(self._told, whole)
 
         return told
-
-    def _named(self, index: Array) -> Array:
-        return index if self.y.ids is None else np.where(index < 0, -1, self.y.ids[index])
 
     @staticmethod
     def _counted(parts: Iterator[Any], at: dict[str, int]) -> Iterator[Any]:

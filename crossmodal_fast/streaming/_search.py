@@ -1,7 +1,11 @@
-"""The k best of a block of queries over a gallery that comes in parts: float64 keys are kept between them."""
+"""One search of a block of queries over a gallery that comes in parts: the loop that all searches share.
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+What is kept of the parts, and what comes of it in the end, is an `Epilogue`: a class and a file for each search. Values
+are kept as float64 keys (`Order`), by which what parts gave is put in order: the bits of one part.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,124 +13,104 @@ from numpy.typing import NDArray
 
 from .. import _validate
 from .._config import Config
-from .._search import Pairs, select
-from ..kernels.tiles import metrics
+from .._search import Pairs, Side
+from ._restrictions import Order, Restrictions
 
 Array = NDArray[Any]
+Arrays = dict[str, Array]
+Lines = Callable[[], Arrays]  # makes the columns of a table
 
 
-class MaskWindow:
-    """Some rows and columns of a stored mask (m, n), read where a search asks for them, by two slices.
+class Part(NamedTuple):
+    """A block of queries, `rows` of all, and a part of the gallery from `start` on."""
 
-    A byte for each pair of 6,000 queries with a stretch of 700,000 rows would be four times a max_bytes of 1 GB.
-    """
-
-    def __init__(self, mask: Any, rows: slice, columns: slice) -> None:
-        self._mask, self._starts, self.dtype = mask, (rows.start, columns.start), mask.dtype
-        self.shape = rows.stop - rows.start, columns.stop - columns.start
-
-    def __getitem__(self, part: tuple[slice, slice]) -> Array:
-        spans = [one.indices(size)[:2] for one, size in zip(part, self.shape, strict=True)]
-        inside = tuple(slice(at + first, at + last) for at, (first, last) in zip(self._starts, spans, strict=True))
-        return np.asarray(self._mask[inside])
+    queries: Side
+    gallery: Side
+    rows: slice
+    start: int
+    pairs: Pairs
+    order: Order
+    settled: Config
 
 
-@dataclass(frozen=True)
-class Restrictions:
-    """exclude (m,), mask (n,) or (m, n), bias ((m,), (n,)), each checked or None."""
+class Epilogue(ABC):
+    """What a search does with each part, and makes of it in the end. States are named tuples of arrays."""
 
-    exclude: Array | None
-    mask: Any
-    bias: tuple[Array, Array] | None
+    operation: str
+    state: Any  # the class of the states
+    arrays: dict[str, np.dtype[Any]]  # of the result
+    query_bytes: int  # of what is kept for a query, the least
 
-    def of(self, rows: slice, columns: slice) -> Pairs:
-        """What they say about some pairs."""
-        exclude = mask = bias = None
-        if self.exclude is not None:
-            excluded = self.exclude[rows]
-            inside = (excluded >= columns.start) & (excluded < columns.stop)
-            exclude = np.where(inside, excluded - columns.start, -1)
-        if self.mask is not None:
-            if len(self.mask.shape) == 1:
-                mask = self.mask[columns]
-            elif isinstance(self.mask, np.ndarray):
-                mask = self.mask[rows, columns]
-            else:
-                mask = MaskWindow(self.mask, rows, columns)
-        if self.bias is not None:
-            bias = self.bias[0][rows], self.bias[1][columns]
-        return Pairs(False, exclude, mask, bias)
+    def block_rows(self, most: int) -> int:
+        """Queries of the next block."""
+        return most
 
+    def part_rows(self, most: int) -> int:
+        """Rows of the gallery in its next part."""
+        return most
 
-class Best(NamedTuple):
-    """The k best so far: values (m, k) float64, ascending as they are ordered, and indices (m, k), -1 for none."""
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What a search that is resumed compares, beside rows and restrictions."""
 
-    values: Array
-    indices: Array
+    @abstractmethod
+    def begin(self, rows: slice, queries: Array, order: Order, bias: Any) -> Any:
+        """The state of a block before the first part."""
 
-    def limit(self) -> Array:
-        """(m,) the value that a row from behind must be below; +inf where there are fewer than k."""
-        last = self.values[:, -1]
-        return np.where((self.indices[:, -1] < 0) | np.isnan(last), np.inf, last)
+    @abstractmethod
+    def add(self, state: Any, part: Part) -> Any:
+        """The state with a part; of fewer queries where it leaves the last ones to another block."""
 
-    def with_others(self, values: Array, indices: Array) -> "Best":
-        k = self.values.shape[1]
-        both, partners = np.hstack([self.values, values]), np.hstack([self.indices, indices])
-        order = np.lexsort((partners, both, partners < 0), axis=1)[:, :k]
-        return Best(np.take_along_axis(both, order, 1), np.take_along_axis(partners, order, 1))
+    @abstractmethod
+    def end(self, state: Any, order: Order, seen: int) -> Arrays:
+        """The result of a block after the last of `seen` rows, for the journal."""
 
+    @abstractmethod
+    def empty(self) -> Arrays:
+        """The result of no queries."""
 
-@dataclass(frozen=True)
-class Order:
-    """How a metric's values are kept between parts: euclidean by its squares, whose roots may tie where they do not."""
+    @abstractmethod
+    def joined(self, blocks: Sequence[Mapping[str, Array]]) -> Any:
+        """What is returned."""
 
-    metric: str
-    keywords: dict[str, Any]
-    rooted: bool
-    descending: bool
+    @abstractmethod
+    def shapes(self, queries: int, entries: int) -> dict[str, tuple[int, ...]]:
+        """Of the arrays that are written."""
 
-    @property
-    def kept_as(self) -> tuple[str, dict[str, Any]]:
-        """Metric and keywords of the values that are kept."""
-        return ("sqeuclidean", {}) if self.rooted else (self.metric, self.keywords)
-
-    def values(self, distances: Array) -> Array:
-        return -distances if self.descending else distances
-
-    def distances(self, value: Array, dtype: Any) -> Array:
-        with np.errstate(over="ignore", invalid="ignore"):
-            found = np.sqrt(value) if self.rooted else value
-            return (0.0 - found if self.descending else found).astype(dtype)
-
-
-def order_of(metric: str, keywords: dict[str, Any], d: int, biased: bool) -> Order:
-    found = metrics.metric(metric, d, keywords)  # minkowski may be euclidean, which with weights is another's
-    return Order(metric, keywords, found.rooted and not biased, found.descending)
-
-
-def nothing(m: int, k: int) -> Best:
-    return Best(np.full((m, k), np.inf), np.full((m, k), -1, np.int64))
+    @abstractmethod
+    def written(self, blocks: Iterator[tuple[int, Mapping[str, Array]]]) -> Iterator[tuple[Arrays, Lines]]:
+        """Of each block, with its first query: pieces of the arrays, and what makes its lines of a table."""
 
 
 def searched(
     queries: Array,
-    rows: slice,
+    first: int,
     parts: Iterator[tuple[int, Array]],
-    best: Best,
+    state: Any,
+    epilogue: Epilogue,
     order: Order,
     restrictions: Restrictions,
     settled: Config,
-    told: Callable[[Best, int], None],
-) -> tuple[Best, int]:
-    """(the best of the queries with all parts as well, rows of the gallery); `told` hears of both after each part."""
-    k, seen = best.values.shape[1], 0
+    told: Callable[[Any, int], None],
+) -> tuple[Any, int]:
+    """(state of the queries from `first` on with all parts, rows of the gallery); `told` hears of both after each."""
+    seen = 0
     for start, part in parts:
         seen = start + len(part)
-        sides = ("queries", queries), ("gallery", _validate.gallery("gallery", part))
+        rows = slice(first, first + state.queries)
+        sides = ("queries", queries[: state.queries]), ("gallery", _validate.gallery("gallery", part))
         pairs = restrictions.of(rows, slice(start, seen))
-        ((distances, indices),), _ = select(
-            *sides, (min(k, len(part)), 0), *order.kept_as, pairs, np.float64, settled, limit=best.limit()
-        )
-        best = best.with_others(order.values(distances), np.where(indices < 0, -1, indices + start))
-        told(best, seen)
-    return best, seen
+        state = epilogue.add(state, Part(*sides, rows, start, pairs, order, settled))
+        told(state, seen)
+    return state, seen
+
+
+def matches(start: int, counts: Array, found: Mapping[str, Array]) -> Arrays:
+    """A line for each match of the queries from `start` on, as `crossmodal-fast match` writes them."""
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    return {
+        "query": np.repeat(start + np.arange(len(counts)), counts),
+        "gallery": found["indices"].ravel(),
+        "rank": 1 + np.arange(len(first)) - first,
+        "distance": found["distances"].ravel(),
+    }

@@ -4,6 +4,7 @@ import mmap
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _validate
+from .._gallery import _Held
 from .._gallery_file import GalleryFile, GalleryRows
 from ..files import READERS, FileError, MissingFileError
 from ..files._checks import foreign, path_of, rows_of_numbers
 from ..files._handle import Handle, plain
 from ..files._sections import begun_by_us
+from . import _reading
 from ._reading import Ahead
 from ._stores import DAMAGE, STORES
 
@@ -74,33 +77,32 @@ class Source:
         """Whether the rows can be read once only."""
         return self._blocks is not None
 
-    def parts(self, step: int, first: int = 0) -> Iterator[tuple[int, Array]]:
-        """(number of the first row, rows) from a row on; of an iterator in the blocks that it has, cut where large."""
+    def parts(self, step: Callable[[], int], first: int = 0) -> Iterator[tuple[int, Array]]:
+        """(number of the first row, rows) from a row on, `step` of them; of an iterator its blocks, cut where large."""
         if self._blocks is None:
-            for start in range(first, int(self.rows.shape[0]), step):
-                yield start, self.read(start, min(start + step, self.rows.shape[0]))
+            for start, stop in _spans(first, int(self.rows.shape[0]), step):
+                yield start, self.read(start, stop)
             return
-        start, block = 0, self._first
+        begin, block = 0, self._first
         self._first = self.rows = None
         while block is not None:
-            for cut in range(0, len(block), step):
-                yield start + cut, block[cut : cut + step]
-            start, block = start + len(block), next(self._blocks, None)
+            for start, stop in _spans(0, len(block), step):
+                yield begin + start, block[start:stop]
+            begin, block = begin + len(block), next(self._blocks, None)
 
     @property
     def at_random(self) -> bool:
         """Whether single rows are read as quickly as they are there."""
         return not self.once and isinstance(self.rows, np.ndarray | Mapped | FileRows | GalleryRows)
 
-    def stretches(self, step: int, first: int, max_bytes: int) -> Iterator[tuple[int, Any]]:
-        """(number of the first row, store) for rows that can be read at random; what is in memory is one."""
+    def stretches(self, step: Callable[[], int], first: int, max_bytes: int) -> Iterator[tuple[int, Any]]:
+        """(number of the first row, store) for rows that can be read at random, `step` of them."""
         n = int(self.rows.shape[0])
-        if isinstance(self.rows, np.ndarray):
-            if first < n:  # a resumed search may have had them all
-                yield first, self.rows[first:]
-            return
-        for start in range(first, n, step):
-            with Ahead(self, start, min(start + step, n), max_bytes) as store:
+        for start, stop in _spans(first, n, step):
+            if isinstance(self.rows, np.ndarray):
+                yield start, self.rows[start:stop]
+                continue
+            with Ahead(self, start, stop, max_bytes) as store:
                 yield start, store
 
     def read(self, start: int, stop: int) -> Array:
@@ -124,6 +126,22 @@ class Source:
             return self._part(distinct)[inverse]
         return self._part(at)
 
+    def __getitem__(self, at: Array) -> Array:
+        """Rows at ascending numbers. Few libraries pick rows quickly: what they read is read in slices."""
+        if self.at_random:
+            return self.take(at)
+        step = max(1, _reading.CHUNK_BYTES // self.row_bytes)
+        found = np.empty((len(at), self.shape[1]), self.dtype)
+        edges = [0, *(np.flatnonzero(np.diff(at // step)) + 1).tolist(), len(at)]
+        for start, stop in pairwise(edges):
+            if stop > start:
+                found[start:stop] = self.read(int(at[start]), int(at[stop - 1]) + 1)[at[start:stop] - at[start]]
+        return found
+
+    def positions(self, name: str, given: Any) -> Any:
+        """Numbers of rows that are named by ids where there are ids, of -1 and None themselves."""
+        return given if self.ids is None else _Held(self.rows, self.ids, None, False).positions(name, given)
+
     def known_by(self) -> dict[str, Any]:
         """What changes if the rows do: size and time of a file; the bits of all rows in memory, or of a sample."""
         rows, n = self.rows, int(self.rows.shape[0])
@@ -135,6 +153,11 @@ class Source:
             crc = zlib.crc32(part.reshape(-1).view(np.uint8).data, crc)
         known = {"shape": list(self.shape), "dtype": self.dtype.name, "rows": crc}
         return known | (_stamp(self.path) if self.path else {})
+
+
+def _spans(start: int, stop: int, step: Callable[[], int]) -> Iterator[tuple[int, int]]:
+    while start < stop:
+        yield start, (start := min(stop, start + step()))
 
 
 def _stamp(path: Path) -> dict[str, int]:
