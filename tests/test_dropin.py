@@ -1,8 +1,10 @@
 """The call sites of examples/dropin: with ours in a library's place they say the same. Skipped where it is absent."""
 
 import importlib.util
+import json
 import sys
 
+import dropin  # of benchmarks
 import numpy as np
 import pytest
 
@@ -56,6 +58,18 @@ def test_digits_are_classified_alike(run, capsys):
     pytest.importorskip("crossmodal_fast.estimators")
     assert min(run("classify_digits", "--copies", "1")) > 0
     assert "all 899 digits are the same" in capsys.readouterr().out
+
+
+def test_the_readme_says_what_the_newest_rows_say():
+    newest = max(dropin.FOLDER.glob("*-dropin-*.json"), key=lambda path: path.stem[-10:])
+    stored, said = json.loads(newest.read_text(encoding="utf-8")), dropin.README.read_text(encoding="utf-8")
+    assert [row["site"] for row in stored["rows"]] == [
+        " ".join([f"{site}.py", *words]) for site, _, words in dropin.SITES
+    ]
+    assert said == dropin.told(said, stored), "benchmarks/dropin.py writes what the rows say into the README"
+    assert dropin.table(stored) in said
+    stored["rows"][0]["seconds after"] *= 2
+    assert said != dropin.told(said, stored)
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ def call_site(queries: np.ndarray, corpus: np.ndarray) -> list[list[dict[str, An
     return util.semantic_search(queries, corpus, top_k=10)
 
 
-def main() -> tuple[float, float] | None:
-    """Compare and time both, show some hits; (seconds before, seconds after)."""
+def main() -> tuple[float, float, float] | None:
+    """Compare and time both, show some hits; (seconds before, seconds after, ratio)."""
     chosen = options(__doc__, data=BESIDE, queries=1000)
     stored, texts = chosen.data / "docstrings_20k_x384.npy", chosen.data / "docstrings_20k.txt"
     if not stored.exists():

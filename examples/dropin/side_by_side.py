@@ -33,8 +33,11 @@ def searches_agree(before: tuple[Any, Any], after: tuple[Any, Any]) -> str:
 
 
 def compare(name: str, before: Callable[[], Any], after: Callable[[], Any], agree: Callable[[Any, Any], str],
-            rounds: int) -> tuple[float, float]:  # fmt: skip
-    """Run both, print how the answers agree and the median seconds of each, in turns; the two medians."""
+            rounds: int) -> tuple[float, float, float]:  # fmt: skip
+    """Run both, print how the answers agree and the median seconds of each, in turns.
+
+    (seconds before, seconds after, the median of the pairs' ratios).
+    """
     print(f"{name}: {agree(before(), after())}")  # the first calls, which compile and load, do not count
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
@@ -45,4 +48,4 @@ def compare(name: str, before: Callable[[], Any], after: Callable[[], Any], agre
     old, new = (median(spent) for spent in seconds)
     ratio = median(one / other for one, other in zip(*seconds, strict=True))
     print(f"  before {1e3 * old:9.1f} ms\n  after  {1e3 * new:9.1f} ms    {ratio:.2f}x, median of {rounds} pairs")
-    return old, new
+    return old, new, ratio
