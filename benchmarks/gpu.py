@@ -1,11 +1,12 @@
 """`python benchmarks/gpu.py [--results FOLDER] [--quick]`: topk on the GPU by stage, beside torch and CuPy.
 
-Needs numpy, numba, cupy and, for its peers, torch; not the project's environment. Every answer is compared with float64
-for a sample of queries before its time counts. Arrays of the peers lie on the device; ours is timed from host arrays,
+Needs numpy, numba, cupy and, for its peers, torch; not the project's environment, nor a network. Every answer is
+compared with float64 for a sample of queries before its time counts. Arrays of the peers lie on the device; ours is timed from host arrays,
 and again from rows that are there.
 """
 
 import argparse
+import gc
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 
+import checkout  # noqa: F401 - before the package
 import cupy as cp
 import numpy as np
 
@@ -34,24 +36,25 @@ BYTES = 48 << 30
 
 
 class Staged(drivers.Cupy):
-    """The driver with two events around whatever it launches."""
+    """The driver with two events around whatever it launches; what runs beside each other is counted in full."""
 
     def __init__(self):
         super().__init__()
         self.events = []
 
-    def launch(self, kernel, *rest, **macros):
-        self._timed(kernel, lambda: super(Staged, self).launch(kernel, *rest, **macros))
+    def _launched(self, stream, kernel, *rest):
+        return self._timed(stream, kernel, lambda: super(Staged, self)._launched(stream, kernel, *rest))
 
     def gemm(self, *operands):
-        self._timed("gemm", lambda: super(Staged, self).gemm(*operands))
+        self._timed(cp.cuda.get_current_stream(), "gemm", lambda: super(Staged, self).gemm(*operands))
 
-    def _timed(self, name, run):
+    def _timed(self, stream, name, run):
         started, stopped = cp.cuda.Event(), cp.cuda.Event()
-        started.record()
-        run()
-        stopped.record()
+        started.record(stream)
+        done = run()
+        stopped.record(stream)
         self.events.append((name, started, stopped))
+        return done
 
     def milliseconds(self):
         cp.cuda.Device().synchronize()
@@ -62,7 +65,7 @@ class Staged(drivers.Cupy):
 
 
 def timed(call):
-    """(median seconds, rounds, answer), the first call not counted."""
+    """(seconds of every round, answer), the first call not counted."""
     answer, seconds = call(), []
     cp.cuda.Device().synchronize()
     while len(seconds) < MOST and sum(seconds) < SECONDS:
@@ -70,7 +73,7 @@ def timed(call):
         answer = call()
         cp.cuda.Device().synchronize()
         seconds.append(time.perf_counter() - began)
-    return median(seconds), len(seconds), answer
+    return seconds, answer
 
 
 def truth(x, y, k):
@@ -135,10 +138,10 @@ def yardsticks():
     """TFLOP/s of cuBLAS in fp16, 8192 cubed, and GB/s of a copy on the device, read and written."""
     x, y = (cp.random.standard_normal((8192, 8192), dtype=cp.float32).astype(cp.float16) for _ in range(2))
     out, driver = cp.empty((8192, 8192), cp.float16), drivers.Cupy()
-    product = timed(lambda: [driver.gemm(x, y, out, 2.0**-10) for _ in range(20)])[0] / 20
+    product = median(timed(lambda: [driver.gemm(x, y, out, 2.0**-10) for _ in range(20)])[0]) / 20
     source = cp.empty(1 << 31, cp.uint8)
     target = cp.empty_like(source)
-    copy = timed(lambda: [cp.copyto(target, source) for _ in range(20)])[0] / 20
+    copy = median(timed(lambda: [cp.copyto(target, source) for _ in range(20)])[0]) / 20
     return {"fp16_tflops": 2 * 8192**3 / product / 1e12, "copy_gbs": 2 * source.nbytes / copy / 1e9}
 
 
@@ -155,18 +158,21 @@ def machine():
     }  # fmt: skip
 
 
-def rows_of(case, yardstick):
-    m, n, d, k = case
+def rows_of(case):
+    (m, n, d, k), yardstick = case, yardsticks()  # now: a card that has grown warm is slower
     cp.random.seed(0)
     x, y = (cp.random.standard_normal((rows, d), dtype=cp.float32) for rows in (m, n))
     expected = truth(x[:SAMPLE], y, k)
     for name, prepare in CONTENDERS.items():
         row = {"m": m, "n": n, "d": d, "k": k, "contender": name}
         try:
-            seconds, rounds, answer = timed(prepare(x, y, k))
+            before = cp.cuda.runtime.memGetInfo()[0]
+            rounds, answer = timed(prepare(x, y, k))
+            held, seconds = before - cp.cuda.runtime.memGetInfo()[0], median(rounds)
             wrong = sum(len(set(a) - set(b)) for a, b in zip(answer[:SAMPLE].tolist(), expected.tolist(), strict=True))
             tflops = 2 * m * n * d / seconds / 1e12
-            row |= {"ms": 1e3 * seconds, "rounds": rounds, "wrong": wrong, "of": SAMPLE * k, "tflops": tflops}
+            row |= {"ms": 1e3 * seconds, "least_ms": 1e3 * min(rounds), "most_ms": 1e3 * max(rounds)}
+            row |= {"rounds": len(rounds), "device_mb": held / 1e6, "wrong": wrong, "of": SAMPLE * k, "tflops": tflops}
             row |= {"of_fp16": tflops / yardstick["fp16_tflops"]}
             if prepare is resident:
                 staged, call = Staged(), prepare(x, y, k)
@@ -177,8 +183,16 @@ def rows_of(case, yardstick):
                 row |= {"stages_ms": staged.milliseconds()}
         except (ImportError, RuntimeError, ValueError, cp.cuda.memory.OutOfMemoryError) as error:
             row |= {"skipped": f"{type(error).__name__}: {error}"}
-        cp.get_default_memory_pool().free_all_blocks()
+        release()
         yield row
+
+
+def release():
+    """What pools keep, that the next row shows what it takes itself."""
+    gc.collect()
+    cp.get_default_memory_pool().free_all_blocks()
+    if "torch" in sys.modules:
+        sys.modules["torch"].cuda.empty_cache()
 
 
 def small():
@@ -192,7 +206,7 @@ def small():
         for rows in (y[:1000], y):
             gallery = cmf.Gallery(rows, "dot")
             calls = timed(lambda m=m, gallery=gallery: [gallery.topk(x[:m], 10, backend="cuda") for _ in range(50)])[0]
-            found[f"{m}_of_{len(rows)}_ms"] = 1e3 * calls / 50
+            found[f"{m}_of_{len(rows)}_ms"] = 1e3 * median(calls) / 50
     return found
 
 
@@ -207,7 +221,7 @@ def main():
     name = about["gpu"].lower().replace(" ", "-")
     found = []
     for case in CASES[:1] if given.quick else CASES:
-        for row in rows_of(case, yardstick):
+        for row in rows_of(case):
             print(json.dumps(row), flush=True)
             found.append(row)
     text = json.dumps(about | calls | yardstick | {"rows": found}, indent=1) + "\n"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import checkout  # noqa: F401 - before the package
 import numpy as np
 import pytest
 

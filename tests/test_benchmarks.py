@@ -3,12 +3,16 @@
 import contextlib
 import re
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import answers
 import bench
+import checkout
 import columns
 import contenders
 import data
@@ -448,3 +452,17 @@ def test_a_wrong_answer_of_ours_is_never_timed(monkeypatch):
     monkeypatch.setitem(bench.OUR_CALLS, "topk", spoiled)
     with pytest.raises(AssertionError, match="distance at"):
         bench.our_call(case)
+
+
+def test_a_checkout_is_found_where_nothing_is_installed(tmp_path):
+    """As on a GPU machine without a network: other folders, no site packages of ours."""
+    program = (
+        "import sys; sys.meta_path = [finder for finder in sys.meta_path if 'editable' not in repr(finder)];"
+        f"sys.path.insert(0, {str(Path(checkout.__file__).parent)!r}); import checkout;"
+        "import crossmodal_fast.kernels as kernels; print(kernels.__path__[0])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert Path(found.stdout.strip()) == checkout.ROOT / "kernels"
+    assert checkout.Kernels.find_spec("crossmodal_fast.other") is None

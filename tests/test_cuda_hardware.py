@@ -7,6 +7,7 @@ import cases
 import crossmodal_fast as cmf
 from crossmodal_fast import _dispatch
 from crossmodal_fast.kernels.tiles.cuda import driver as drivers
+from crossmodal_fast.kernels.tiles.cuda import search
 from searches import border, everything, flat
 
 
@@ -74,6 +75,31 @@ def test_many_rows(metric, dtype):
     x, y = (rng.standard_normal((rows, 96)).astype(dtype) for rows in (3000, 20_000))
     stats = same(x, y, 10, metric, exclude=rng.integers(-1, len(y), len(x)))
     assert not np.any(stats.widened)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine", "cityblock"])
+def test_many_tiles_are_read_beside_those_that_follow(metric, monkeypatch):
+    """Two streams: a race would move an answer, once in a while."""
+    for name, size in (("QUERY_ROWS", 512), ("FIRST", 128), ("TILE_SCORES", 1 << 20)):
+        monkeypatch.setattr(search, name, size)
+    rng = np.random.default_rng(26)
+    x, y = (rng.standard_normal((rows, 96)).astype(np.float32) for rows in (3000, 20_000))
+    gallery = cmf.Gallery(y, metric)
+    wanted = gallery.topk(x, 10, backend="numpy")
+    for _ in range(5):
+        for part, other in zip(gallery.topk(x, 10, backend="cuda"), wanted, strict=True):
+            np.testing.assert_array_equal(part, other)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine", "correlation"])
+def test_small_searches_again(metric):
+    rng = np.random.default_rng(27)
+    gallery = cmf.Gallery(rng.standard_normal((5000, 48)).astype(np.float32), metric)
+    for m in (1, 1, 1, 7, 7, 1, 7, 7):
+        x = rng.standard_normal((m, 48)).astype(np.float32)
+        found, wanted = (gallery.topk(x, 5, backend=backend) for backend in ("cuda", "numpy"))
+        for part, other in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(part, other)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine", "cityblock"])
