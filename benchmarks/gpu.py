@@ -1,8 +1,8 @@
 """`python benchmarks/gpu.py [--results FOLDER] [--quick]`: topk on the GPU by stage, beside torch and CuPy.
 
 Needs numpy, numba, cupy and, for its peers, torch; not the project's environment, nor a network. Every answer is
-compared with float64 for a sample of queries before its time counts. Arrays of the peers lie on the device; ours is timed from host arrays,
-and again from rows that are there.
+compared with float64 for a sample of queries before its time counts. Arrays of the peers lie on the device; ours is
+timed from host arrays, and again from rows that are there.
 """
 
 import argparse
