@@ -166,8 +166,14 @@ def metric_name(name: Any, allowed: tuple[str, ...] = metrics.NAMES) -> str:
     return str(name)
 
 
+class Known(dict[str, Any]):
+    """Keywords of a metric that were checked, or made of all rows, which may be too large for finite ones."""
+
+
 def metric_keywords(name: str, given: Any, d: int) -> dict[str, Any]:
     """`metric_kwargs` for rows of d features."""
+    if isinstance(given, Known):
+        return given
     if not isinstance(given, dict | None):
         raise TypeError(f"metric_kwargs must be a dict, got {brief(given)}")
     allowed = KEYWORDS.get(name, ("w",))

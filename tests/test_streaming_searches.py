@@ -1,5 +1,7 @@
 """`streaming.within` and `streaming.ranks`: the bits of those in memory, from and to every kind of file, resumed."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -81,6 +83,30 @@ def test_parameters_over_all_rows(metric):
     np.testing.assert_array_equal(
         streaming.ranks(QUERIES, Store(GALLERY), ONE, metric), cmf.ranks(QUERIES, GALLERY, ONE, metric)
     )
+
+
+@pytest.mark.parametrize("metric", ["seuclidean", "mahalanobis"])
+@pytest.mark.parametrize("size", [1e200, 1e155])
+def test_parameters_that_overflow(metric, size, tmp_path):
+    """Made of rows that are too large they are not finite: answered as in memory, or refused as there."""
+    x, y = QUERIES.astype(float) * size, GALLERY.astype(float) * size
+    with np.errstate(all="ignore"):
+        try:
+            expected = cmf.topk(x, y, 3, metric)
+        except ValueError as refused:
+            with pytest.raises(ValueError, match=f"^{re.escape(str(refused))}$"):
+                streaming.topk(x, Store(y), 3, metric)
+            return
+        assert np.isnan(expected.distances).any() or (expected.distances == 0).any()
+        same(streaming.topk(x, Store(y), 3, metric), expected)
+        same(streaming.within(x, Store(y), 1.0, metric), cmf.within(x, y, 1.0, metric))
+        np.testing.assert_array_equal(streaming.ranks(x, Store(y), ONE, metric), cmf.ranks(x, y, ONE, metric))
+        path, output = path_of(tmp_path, y), tmp_path / "o.npz"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(streaming.WRITERS, ".npz", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                streaming.topk(x, path, 3, metric, output=output)
+        assert streaming.topk(x, path, 3, metric, output=output, resume=True).resumed == 30
 
 
 def test_on_numba(tmp_path):

@@ -79,7 +79,7 @@ class Run:
             if metric in FROM_ALL_ROWS and FROM_ALL_ROWS[metric] not in given:
                 sides = (Rows(side.name, side.rows, settled.check_finite) for side in (x, y))
                 given = metrics.keywords(metric, given, *sides)
-        self.order = order_of(metric, given, x.shape[1], bias is not None)
+        self.order = order_of(metric, _validate.Known(given), x.shape[1], bias is not None)
         kept = self.epilogue.query_bytes
         most = room["engine"] // (2 * (LIST_BYTES + kept))  # in one pass of the engine
         rows = min(room["queries"] // x.row_bytes, room["results"] // kept, most)
@@ -112,7 +112,7 @@ class Run:
             **{name: _crc_of(value) if isinstance(value, np.ndarray) else value
                for name, value in self.epilogue.settings().items()},
             "metric": self.order.metric,
-            "metric_kwargs": {name: np.asarray(value).tolist() for name, value in self.order.keywords.items()},
+            "metric_kwargs": {name: _crc_of(np.ravel(value)) for name, value in self.order.keywords.items()},
             "exclude": _crc_of(self.restrictions.exclude),
             "mask": _crc_of(self.restrictions.mask),
             "bias": [_crc_of(side) for side in self.restrictions.bias or ()],
