@@ -1,7 +1,7 @@
 """What the searches share: problems of a batch, the choice of a backend, results put together. No arithmetic."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -282,7 +282,7 @@ def run(operation: str, settled: Config, *arguments: Any, **keywords: Any) -> tu
 
 def row_sets(sides: Iterable[Side], lead: tuple[int, ...], settled: Config) -> Iterator[Any]:
     """(position, rows of each side) of the problems of a batch."""
-    for at in np.ndindex(lead):
+    for at in np.ndindex(lead) if lead else ((),):
         where = f"[{', '.join(map(str, at))}]" if at else ""
         yield at, *(Rows(name + where, part(side, lead, at), settled.check_finite) for name, side in sides)
 
@@ -295,7 +295,7 @@ def part(side: Any, lead: tuple[int, ...], at: tuple[int, ...]) -> Any:
 
 def metric_of(name: str, given: dict[str, Any], d: int, *sides: Rows) -> metrics.Metric:
     """The metric on d features, its parameters from all rows of all sides where they are not given."""
-    with blas_threads(1 if name == "mahalanobis" else None):
+    with blas_threads(1) if name == "mahalanobis" else nullcontext():
         return metrics.metric(name, d, metrics.keywords(name, given, *sides))
 
 

@@ -152,6 +152,8 @@ def joined(name: str, dtype: Any, held: Any) -> None:
 
 def batch(x_name: str, x: Any, y_name: str, y: Any) -> tuple[int, ...]:
     """The leading axes that both sides broadcast to."""
+    if len(x.shape) == len(y.shape) == 2:
+        return ()
     try:
         return np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     except ValueError:
