@@ -1,7 +1,9 @@
 """The numbers that certificates rest on, beside sums of single roundings: not below what was proved, not far above."""
 
 import math
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +139,11 @@ def test_from_where_on_a_sum_of_powers_may_overflow(p):
     assert ceiling < np.inf
     exponent = 1023 if p < 1 else 1023 / p
     assert 2.0**exponent * (1 - 2.0**-29) < ceiling < 2.0**exponent * (1 - 2.0**-31)
+
+
+def test_the_ceiling_is_that_of_cuda():
+    text = (Path(bounds.__file__).parent / "terms.cuh").read_text(encoding="utf-8")
+    assert float.fromhex(re.search(r"double CEILING = (\w+);", text)[1]) == nearness.CEILING
 
 
 def test_a_divergence_has_no_ceiling():

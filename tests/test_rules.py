@@ -76,6 +76,19 @@ def test_shifts_of_maps_are_spread():
     assert found[3].dtype == np.int64
 
 
+def test_rows_that_may_not_match():
+    assert _validate.exclusion(False, [-1, 4, 0], (), 3, 5).tolist() == [-1, 4, 0]
+    for given, worst in (([-2, 4, 0], -2), ([-1, 5, 0], 5), ([-7, 9, 0], -7)):
+        sentence = rf"^exclude must be -1 \(none\) or a gallery row in 0..4, got {worst}$"
+        with pytest.raises(ValueError, match=sentence):
+            _validate.exclusion(False, given, (), 3, 5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_dtypes_of_results(dtype):
+    assert _validate.output_dtype(dtype) == _validate.output_dtype(np.dtype(dtype)) == dtype
+
+
 def test_row_pointers_of_other_libraries_are_named():
     arrow = pytest.importorskip("pyarrow")
     with pytest.raises(ValueError, match=r"^positives must have no missing values, got 1; "):
@@ -133,6 +146,9 @@ def test_a_piece_is_all_that_the_search_takes(monkeypatch):
     assert finite.first_unfinite(np.ones((50, 20))) is None
     assert looked == [(5, 20)] * 10
     assert max(map(math.prod, looked)) <= finite.scratch((50, 20))
+    looked.clear()
+    assert finite.first_unfinite(np.ones((4, 300))) is None
+    assert looked == [(1, 300)] * 4
 
 
 # -------------------------------------------------------------------------------------------------------------- control

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossmodal_fast.kernels.tiles.loop import Tile
-from crossmodal_fast.kernels.tiles.shortlist import CROWD, FEW, Shortlist, foremost
+from crossmodal_fast.kernels.tiles.shortlist import CROWD, ENTRY_BYTES, FEW, Shortlist, foremost
 
 COLUMNS = 16  # of a tile
 
@@ -90,13 +90,15 @@ def drawn(m, n, kind, seed=1):
 @pytest.mark.parametrize("k", [1, 3, 40])
 def test_equals_brute_force(kind, width, k):
     pairs = Pairs(drawn(3, 120, kind), width)
-    for capacity in (8, 64, 1 << 20):
+    for capacity in (3, 64, 1 << 20):
         chosen = Watched(pairs.owners, k, capacity, pairs.exact)
         for tile in pairs.tiles():
             chosen.offer(tile)
         same(chosen.result(), lawful(pairs.value, k))
         assert chosen.most <= capacity // 2 + max(1, capacity // 4)
         assert chosen.left <= capacity // 2
+        assert len(pairs.asked) == len(set(pairs.asked))  # no value twice
+        pairs.asked.clear()
 
 
 @pytest.mark.parametrize("kind", ["normal", "falling"])
@@ -110,6 +112,14 @@ def test_few_canonical_values(kind):
     chosen.result()
     assert len(pairs.asked) == len(set(pairs.asked))
     assert len(pairs.asked) <= (1.3 if kind == "normal" else 12) * 5 * 6
+
+
+def test_bytes_of_an_entry():
+    """Itself, its sorted copy and the sort's own arrays."""
+    pairs = Pairs(drawn(2, 9, "normal"), 1.0)
+    chosen = Shortlist(pairs.owners, 4, 64, pairs.exact)
+    chosen.offer(next(pairs.tiles()))
+    assert 3 * sum(column.itemsize for column in chosen._joined()) == ENTRY_BYTES
 
 
 def test_owners_in_some_tiles_only():
@@ -162,6 +172,15 @@ def test_a_crowd_is_thinned_by_the_tile_itself():
     assert chosen.left <= 6
     assert pairs.wide == []
     same(chosen.result(), lawful(pairs.value, 1))
+
+
+def test_a_crowd_is_thinned_at_the_kth_of_its_tile():
+    k, n = 30, 6 * (30 * CROWD + FEW)
+    pairs = Pairs(drawn(9, n, "normal"), 1e-9)
+    chosen = Watched(pairs.owners, k, 1 << 20, pairs.exact)
+    chosen.offer(pairs.bounds(np.arange(9), np.arange(n), 1e-9))
+    assert chosen.left == 9 * k
+    same(chosen.result(), lawful(pairs.value, k))
 
 
 @pytest.mark.parametrize("spare", [0, 1])
@@ -221,14 +240,25 @@ def test_values_beyond_the_kth_of_their_tile_do_not_wait(spare):
     same(chosen.result(), lawful(value, 3))
 
 
+def test_the_kth_value_of_a_tile_of_many():
+    value = drawn(40, 200, "normal")
+    pairs = Pairs(value)
+    chosen = Watched(pairs.owners, 20, 1 << 20, pairs.exact)
+    chosen.offer(Tile(pairs.owners, np.arange(200), value=value))
+    assert chosen.left == 40 * 20
+    same(chosen.result(), lawful(value, 20))
+
+
 def test_values_behind_what_an_owner_has_do_not_wait():
-    value = drawn(3, 40, "rising")
+    """The fourth is 3.0: of the second tile that one and a tie stay, which has a higher index."""
+    first, second = np.arange(20.0), np.array([3.5, 3.0, 2.5, 10.0, 19.0, 30.0])
+    value = np.tile(np.r_[first, second], (3, 1))
     pairs = Pairs(value)
     chosen = Watched(pairs.owners, 4, 1 << 20, pairs.exact)
     chosen.offer(Tile(pairs.owners, np.arange(20), value=value[:, :20]))
     chosen.settle()
-    chosen.offer(Tile(pairs.owners, np.arange(20, 40), value=value[:, 20:]))
-    assert chosen._waiting == 12
+    chosen.offer(Tile(pairs.owners, np.arange(20, 26), value=value[:, 20:]))
+    assert chosen._waiting == 3 * (4 + 2)
     same(chosen.result(), lawful(value, 4))
 
 
@@ -262,7 +292,7 @@ def test_nobody_was_offered():
 
 def test_the_foremost_of_every_row():
     value = np.array([[2.0, np.nan, 1.0, 1.0, np.inf], [0.0, 5.0, np.inf, np.inf, 4.0]])
-    partner = np.array([[9, 1, 7, 3, -1], [-1, 2, 8, -1, 6]])
+    partner = np.array([[9, 1, 7, 0, -1], [-1, 2, 8, -1, 6]])
     found, where = foremost(value, partner, 4)
-    assert where.tolist() == [[3, 7, 9, 1], [6, 2, 8, -1]]
+    assert where.tolist() == [[0, 7, 9, 1], [6, 2, 8, -1]]
     np.testing.assert_array_equal(found, [[1, 1, 2, np.nan], [4, 5, np.inf, 0]])

@@ -36,7 +36,7 @@ def panels(scale, residual, norm, total=None, kind="int8"):
     sums = np.zeros(count * WIDTH, np.int64)
     if total is not None:
         sums[: len(total)] = total
-    return Panels(np.zeros((count, 2, WIDTH, 4), simd.KINDS[kind].code), *numbers, sums)
+    return Panels(np.zeros((count, 2, WIDTH, 2), simd.KINDS[kind].code), *numbers, sums)
 
 
 # -------------------------------------------------------------------------------------------------------------- measure
@@ -134,7 +134,7 @@ def test_biases_that_float32_does_not_hold(side):
     assert odd == [False, True, False, False, True, False, True, True]
 
 
-@pytest.mark.parametrize("count", [40, 300])
+@pytest.mark.parametrize("count", [40, 320])
 def test_few_large_rows_do_not_widen_the_margins_of_their_neighbours(count):
     """Norms beyond 64 units, one in 64 and one more: else they are rows as all others."""
     most = count // 64 + 1
@@ -155,6 +155,8 @@ def test_rows_whose_numbers_leave_float32():
     assert not sides.queries(panels(scale, norm / 1e3, norm), measured("dot"), "float64", 4).lost.any()
     odd = sides.columns(panels(scale, norm / 1e3, norm), measured("dot"), "int8", 4).odd
     assert odd.tolist() == [False, True, False, False]
+    large = panels(np.array([4e-18, 4e-17]), np.zeros(2), np.full(2, 4 * 2.0**35.9))
+    assert sides.queries(large, measured("l2"), "int8", 2).lost.tolist() == [True, False]  # by p / scale
     residual = np.array([1.0, 1e41, 1.0, 1.0])
     for side in (sides.queries, sides.columns):
         found = side(panels(np.ones(4), residual, norm), measured("dot"), "int8", 4)
@@ -199,6 +201,13 @@ def test_queries(precision, form, bias, symmetric):
     assert found.side.codes is given.codes
     assert found.side.start.shape == (0,)
     assert found.measure is measure
+
+
+def test_queries_alone_compare_no_columns():
+    given = panels(SCALE, RESIDUAL, NORM)
+    margin, other = (sides.queries(given, measured(), "int8", 3, None, *more).side.margin for more in ((), (True,)))
+    np.testing.assert_array_equal(margin, sides.queries(given, measured(), "int8", 3, None, False).side.margin)
+    assert (margin[:2, 2] < other[:2, 2]).all()
 
 
 def test_queries_without_a_bound_have_numbers_that_do_no_harm():
@@ -288,6 +297,14 @@ def test_goals_bound_the_scores_of_given_values(form, bias, precision):
         step = 4 * abs(np.spacing(low.dtype.type(float(exact)))) + 1e-300
         assert float(high[at]) - float(low[at]) <= room + step
         assert float(high[at]) - float(low[at]) >= room * (1 - 1e-5)
+
+
+def test_goals_of_weights_alone():
+    """What float64 may lose of p is added to what centring in float32 may."""
+    found = sides.queries(panels(SCALE, RESIDUAL, NORM), measured(), "float64", 3)
+    low, high = found.keys(np.arange(2), np.zeros(2))
+    reach = (2 * GROWTH + 2.0**-48 + 2.0**-20) * found.weight[:2] * found.scale[:2]
+    np.testing.assert_allclose(high - low, 2 * reach, rtol=1e-9)
 
 
 def test_goals_of_values_that_are_no_numbers():

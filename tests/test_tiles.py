@@ -138,10 +138,10 @@ def test_what_reaches_a_threshold(dtype, symmetric):
             assert (tile.reaches(np.full(m, far)) == all_of_them).all()
 
 
-def scores(*high, slack=0.0, unit=4.0, most=0.0):
+def scores(*high, slack=0.0, unit=4.0, most=0.0, dtype="float32"):
     """A tile of one owner, the scores next to a limit."""
     return loop.Tile(
-        np.zeros(1, int), np.arange(len(high)), np.array([high], np.float32), slack=np.full((1, 1), slack), unit=unit,
+        np.zeros(1, int), np.arange(len(high)), np.array([high], dtype), slack=np.full((1, 1), slack), unit=unit,
         margin=lambda row, column: np.full(len(row), most), most=lambda row: np.full(len(row), most),
     )  # fmt: skip
 
@@ -163,6 +163,8 @@ def test_limits_to_the_bit():
 def test_bounds_to_the_bit():
     low, high = scores(0.0).bounds(np.zeros(1, int), np.zeros(1, int))
     assert (low[0], high[0]) == (-(2.0**-88), 2.0**-88)
+    low, high = scores(0.0, dtype="float64").bounds(np.zeros(1, int), np.zeros(1, int))
+    assert (low[0], high[0]) == (-(2.0**-198), 2.0**-198)
     low, high = scores(3.0, slack=0.5, most=0.125).bounds(np.zeros(1, int), np.zeros(1, int))
     assert (low[0], high[0]) == (12 - 0.25 - 0.5, 12.5)
 

@@ -14,6 +14,14 @@ ZERO = "a row of zeros, of which any multiple is one, and whose exponent is 0 to
 
 FROZEN = "keeps out assignments that nobody makes"
 
+LOOK = "whether to look for crowded rows; `_crowded` decides which are"
+
+BEHIND = "a place behind the last row, where a step of 0 leaves no bound anyway"
+
+SAME_UNITS = "rows have a weight where the units of both sides are the same"
+
+MEASURED = "a threshold chosen by its time, which a little more hardly changes"
+
 REASONS: dict[str, dict[str, str]] = {
     "crossmodal_fast/_arguments.py": {
         "rows_of: rows.dtype.itemsize > 8 -> rows.dtype.itemsize > 9": NINE,
@@ -53,8 +61,47 @@ REASONS: dict[str, dict[str, str]] = {
         "encode: level == shared -> level != shared": "a shortcut that saves a copy",
         "operand: d + 2 -> d + 3": "a column that the next line fills",
     },
+    "kernels/tiles/finite.py": {
+        "first_unfinite: array.dtype.kind in 'biu' -> array.dtype.kind in 'XX'": "a shortcut: whole numbers are finite",
+        "first_unfinite: max(1, array.size) -> max(2, array.size)": "of an array of one number, which is one piece",
+    },
     "kernels/tiles/loop.py": {
+        "Tile: 1.0 -> 2.0": "the unit of tiles of values, which have no scores",
+        "Tile.reaches: -np.finfo(real).max / 2 -> -np.finfo(real).max / 3": "below all scores of pairs that may match",
+        "Scan: False -> True": "`visit` always says which",
+        "Scan: init=False -> init=True": "a field of its own, which nobody gives",
         "Scan._wider: dtype='float64' -> dtype='XX'": "only tiles are asked of the wider scan, whose codes are there",
+    },
+    "kernels/tiles/nearness.py": {
+        "error: -1074.0 -> -1075.0": "less than any number of features gives",
+        "entropies: np.where(rows == 0, 1.0, rows) -> np.where(rows == 0, 2.0, rows)": "of shares of 0, times 0",
+    },
+    "kernels/tiles/shortlist.py": {
+        "(module): CROWD = 4 -> CROWD = 5": MEASURED,
+        "(module): FEW = 48 -> FEW = 49": MEASURED,
+        "_rank_within: (True, owner[1:] != owner[:-1]) -> *": "the first place counts from 0 either way",
+        "_rank_within: np.zeros(0, bool) -> np.zeros(1, bool)": "broadcast to no entries",
+        "Shortlist.offer: np.count_nonzero(keep) > CROWD * self.k + FEW -> *": LOOK,
+        "Shortlist.offer: CROWD * self.k *": LOOK,
+        "Shortlist._thin: not len(crowded) or width < self.k -> *": "a tile with a crowd is wider than k",
+        "Shortlist._thin: width < self.k -> width <= self.k": "a tile with a crowd is wider than k",
+        "Shortlist._offer_values: keep.shape[1] >= self.k -> *": "of k values the k-th is the largest: all stay",
+        "Shortlist._pieces: self.capacity // 4 -> self.capacity // 5": "smaller pieces",
+        "Shortlist._add: *": "tightens or settles a little earlier: time, no memory",
+        "Shortlist._joined: strict=True -> strict=False": "columns of one named tuple",
+    },
+    "kernels/tiles/sides.py": {
+        "Measure: frozen=True -> frozen=False": FROZEN,
+        "_relative: form != 'cosine' -> form != 'XX'": "rows of unit length are within range",
+        "_relative: fits[rows:] = True -> fits[rows:] = False": BEHIND,
+        "queries: np.arange(len(odd)) >= rows -> np.arange(len(odd)) > rows": BEHIND,
+        "queries: _weight(norm, form) * (measure.units[0] / measure.units[1]) -> *": SAME_UNITS,
+        "queries: measure.units[0] -> measure.units[1] #2": SAME_UNITS,
+        "queries: 1 / scale -> 2 / scale": "a row at the end of float32 that goes without a bound",
+        "columns: _weight(norm, form) * (measure.units[1] / measure.units[0]) -> *": SAME_UNITS,
+        "columns: measure.units[0] -> measure.units[1]": SAME_UNITS,
+        "columns: odd[rows:] = False -> odd[rows:] = True": "only those of rows are returned",
+        "columns: -1 -> -2": "any number below 0 stands for what is left, to NumPy",
     },
     "kernels/tiles/worth.py": {
         "(module): (30000000000000.0, 6000000000.0, 0.002, 3.0) -> (30000000000001.0, 6000000000.0, 0.002, 3.0)": LAST,
