@@ -175,11 +175,13 @@ def test_a_crowd_is_thinned_by_the_tile_itself():
 
 
 def test_a_crowd_is_thinned_at_the_kth_of_its_tile():
-    k, n = 30, 6 * (30 * CROWD + FEW)
-    pairs = Pairs(drawn(9, n, "normal"), 1e-9)
+    """Of many owners: where a partition ends beside the k-th, it is in its place by chance."""
+    m, n, k = 300, 300, 30
+    assert n > CROWD * k + FEW
+    pairs = Pairs(drawn(m, n, "normal"), 1e-9)
     chosen = Watched(pairs.owners, k, 1 << 20, pairs.exact)
-    chosen.offer(pairs.bounds(np.arange(9), np.arange(n), 1e-9))
-    assert chosen.left == 9 * k
+    chosen.offer(pairs.bounds(np.arange(m), np.arange(n), 1e-9))
+    assert chosen.left == m * k
     same(chosen.result(), lawful(pairs.value, k))
 
 
@@ -241,11 +243,11 @@ def test_values_beyond_the_kth_of_their_tile_do_not_wait(spare):
 
 
 def test_the_kth_value_of_a_tile_of_many():
-    value = drawn(40, 200, "normal")
+    value = drawn(400, 200, "normal")
     pairs = Pairs(value)
     chosen = Watched(pairs.owners, 20, 1 << 20, pairs.exact)
     chosen.offer(Tile(pairs.owners, np.arange(200), value=value))
-    assert chosen.left == 40 * 20
+    assert chosen.left == 400 * 20
     same(chosen.result(), lawful(value, 20))
 
 

@@ -38,7 +38,7 @@ TARGETS = [
     Target(
         "crossmodal_fast/_config.py",
         ("test_config", "test_errors", "test_limits", "test_rules"),
-        "(test_config or sentence or control or environment or context) and not told_in_order",
+        "(test_config or sentence or control or environment or rules) and not told_in_order",
     ),
     Target("kernels/tiles/worth.py", ("test_dispatch",)),
     Target("kernels/tiles/devices.py", ("test_dispatch",)),
