@@ -290,6 +290,28 @@ def test_signatures_of_methods(name):
     else:
         known = parameters(theirs)
         assert [one for one in parameters(mine) if one not in known] == []
+        if name in ("add", "search", "train") and "numeric_type" in known:
+            assert parameters(mine) == known
+
+
+@needs_peer
+def test_numeric_types():
+    """Flat indexes take float32 alone, there as here, whatever the dtype of the rows."""
+    assert [getattr(PEER, name) for name in ("Float32", "Float16", "Int8")] == [ours.Float32, ours.Float16, ours.Int8]
+
+
+def test_the_numeric_type_of_flat_indexes():
+    index = ours.IndexFlatL2(4)
+    index.train(ROWS, numeric_type=ours.Float32)
+    index.add(ROWS, ours.Float32)
+    same = index.search(QUERIES, 3, numeric_type=ours.Float32)
+    np.testing.assert_array_equal(same[1], index.search(QUERIES, 3)[1])
+    for kind in (ours.Float16, ours.Int8, "x"):
+        for call in (index.train, index.add, lambda x, **given: index.search(x, 3, **given)):
+            with pytest.raises(ValueError) as caught:
+                call(QUERIES, numeric_type=kind)
+            told = "numeric_type must be Float32 (0), which alone flat indexes take, got"
+            assert str(caught.value) == f"{told} {kind!r}"
 
 
 REFUSED = [

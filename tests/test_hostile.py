@@ -442,7 +442,7 @@ def test_refused_in_one_sentence_before_memory_is_set_aside(name, told):
     [
         ("parquet of 2 to the 60 rows", "' must fit into its file, got "),
         ("hdf5 whose rows are another file", "must have its rows in the file itself, got rows in others"),
-        ("hdf5 of 2 to the 60 rows", "must have all of its 1125899906842624 chunks, got 0: write it to its end"),
+        ("hdf5 of 2 to the 60 rows", "' must fit into its file, got "),
         (
             "npz of members that share their bytes",
             " must fit into its file, got 16777345000 bytes stated: write it again",

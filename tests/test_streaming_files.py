@@ -96,6 +96,45 @@ def test_data_sets_and_arrays_by_name():
         streaming.topk(SOURCE, ("rows.h5", "labels"), 4)
 
 
+@pytest.mark.parametrize("key", ["/deep/rows", "deep//rows", "deep/rows/"])
+def test_a_name_from_the_root(key):
+    library = pytest.importorskip("zarr")
+    library.open_group("deep.zarr", mode="w").create_group("deep").create_array("rows", data=TARGET)
+    for path in (hdf5(TARGET), "deep.zarr"):
+        found = streaming.topk(SOURCE, (path, key), 4, backend="numpy")
+        np.testing.assert_array_equal(found.indices, EXPECTED.indices)
+
+
+@pytest.mark.parametrize("fill", [0.0, 2.5])
+def test_chunks_that_were_never_written_hold_the_fill_value(fill):
+    """As h5py and zarr read them, in one piece or in chunks."""
+    h5py, library = pytest.importorskip("h5py"), pytest.importorskip("zarr")
+    given = {"shape": (40, 8), "dtype": "f4"}
+    whole = np.full((40, 8), fill, np.float32)
+    with h5py.File("chunks.h5", "w") as file:
+        file.create_dataset("rows", chunks=(10, 8), fillvalue=fill, **given)[:10] = TARGET[:10]
+    with h5py.File("none.h5", "w") as file:
+        file.create_dataset("rows", fillvalue=fill, **given)
+    array = library.create_array("chunks.zarr", chunks=(10, 8), fill_value=fill, **given)
+    array[:10] = TARGET[:10]
+    some = whole.copy()
+    some[:10] = TARGET[:10]
+    for path, rows in (("chunks.h5", some), ("chunks.zarr", some), ("none.h5", whole)):
+        found = streaming.topk(SOURCE, path, 12, backend="numpy")
+        for part, other in zip(found, cmf.topk(SOURCE, rows, 12, backend="numpy"), strict=True):
+            np.testing.assert_array_equal(part, other)
+
+
+def test_a_zip_file_of_zarr_is_refused():
+    library = pytest.importorskip("zarr")
+    with library.storage.ZipStore("zip.zarr", mode="w") as store:
+        library.create_array(store, data=TARGET)
+    with pytest.raises(FileError) as caught:
+        streaming.topk(SOURCE, "zip.zarr", 4)
+    told = "must be a folder, got a file; a store in a zip file must be unpacked first"
+    assert str(caught.value) == f"'zip.zarr' {told}"
+
+
 def test_ids_of_a_saved_gallery():
     gallery = cmf.Gallery(TARGET, ids=np.arange(30) * 10 + 3)
     gallery.save("kept")

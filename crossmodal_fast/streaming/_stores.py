@@ -36,35 +36,41 @@ def hdf5(path: Path, key: str | None) -> Any:
         raise foreign(path, error) from error
     if key is None:
         found = {name: item for name, item in found.items() if item.ndim == 2}
-    name = choose(path, key, found)
+    name = choose(path, plain_key(key), found)
     _check_data_set(path, name, found[name])
     return found[name]
 
 
 def _check_data_set(path: Path, name: str, item: Any) -> None:
-    """All rows in the file itself, and no more of them than it has room for."""
+    """All rows in the file itself, and no more than its bytes could make; what was never written is one value."""
     place = f"{name!r} in '{path}'"
     if item.shape is None:
         raise FileError(f"{place} must be 2-D, one row per item, got nothing: write rows")
     if item.is_virtual or item.external:  # which may name any file that the reader may open
         raise FileError(f"{place} must have its rows in the file itself, got rows in others")
-    chunks = math.prod(-(-size // chunk) for size, chunk in zip(item.shape, item.chunks or item.shape, strict=True))
-    stored = item.id.get_num_chunks() if item.chunks else min(chunks, item.id.get_storage_size())
-    if stored < chunks:
-        raise FileError(f"{place} must have all of its {chunks} chunks, got {stored}: write it to its end")
-    check_stated(place, math.prod(item.shape) * item.dtype.itemsize, item.id.get_storage_size())
+    for sizes in (item.shape, item.chunks or ()):
+        check_stated(place, math.prod(sizes) * item.dtype.itemsize, path.stat().st_size)
+
+
+def plain_key(key: str | None) -> str | None:
+    """A name as h5py and zarr list it: without the slash that stands for the root, which users write before it."""
+    return key if key is None else "/".join(filter(None, key.split("/")))
 
 
 def zarr(path: Path, key: str | None) -> Any:
-    """An array, or the only one of two dimensions in a group."""
+    """An array, or the only one of two dimensions in a group and those inside it."""
     library = needed("zarr", path)
+    if path.is_file():
+        raise FileError(f"'{path}' must be a folder, got a file; a store in a zip file must be unpacked first")
     try:
         node = library.open(path, mode="r")
+        found = dict(node.members(max_depth=None)) if isinstance(node, library.Group) else {}
     except DAMAGE as error:
         raise foreign(path, error) from error
     if isinstance(node, library.Group):
-        found = {name: item for name, item in node.arrays() if key is not None or item.ndim == 2}
-        node = found[choose(path, key, found)]
+        found = {name: item for name, item in found.items() if isinstance(item, library.Array)}
+        found = {name: item for name, item in found.items() if key is not None or item.ndim == 2}
+        node = found[choose(path, plain_key(key), found)]
     codecs = {name: value for name, value in node.metadata.to_dict().items() if name not in WORDS}
     if "pickle" in str(codecs).lower():  # a codec of the earlier format: older versions of zarr would run what it holds
         raise FileError(f"'{path}' must hold plain numbers, got a codec that unpickles: save float32")

@@ -39,10 +39,14 @@ from ._selectors import (
     SearchParameters,
 )
 
+Float32, Float16, Int8 = 0, 1, 3  # FAISS's numbers of them, for `numeric_type`
+
 __all__ = [
     "METRIC_INNER_PRODUCT",
     "METRIC_L1",
     "METRIC_L2",
+    "Float16",
+    "Float32",
     "IDSelector",
     "IDSelectorAll",
     "IDSelectorAnd",
@@ -56,6 +60,7 @@ __all__ = [
     "IndexFlat",
     "IndexFlatIP",
     "IndexFlatL2",
+    "Int8",
     "METRIC_BrayCurtis",
     "METRIC_Canberra",
     "METRIC_Linf",

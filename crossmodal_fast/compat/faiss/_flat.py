@@ -26,6 +26,12 @@ def float32_rows(name: str, value: Any, d: int | None = None) -> Array:
         return np.ascontiguousarray(read[:], np.float32)
 
 
+def only_float32(numeric_type: Any) -> None:
+    """Refuse what FAISS's flat indexes refuse as well."""
+    if numeric_type != 0:
+        raise ValueError(f"numeric_type must be Float32 (0), which alone flat indexes take, got {numeric_type!r}")
+
+
 class IndexFlat:
     """`faiss.IndexFlat`: vectors (ntotal, d) in float32, all of them searched, ids being their positions.
 
@@ -81,12 +87,14 @@ class IndexFlat:
         self._hold(self._rows())
         self._metric_arg = found
 
-    def train(self, x: Any) -> None:
-        """Nothing is learned of x (n, d)."""
+    def train(self, x: Any, *, numeric_type: int = 0, xq_train: Any = None) -> None:
+        """Nothing is learned of x (n, d), nor of the queries xq_train."""
+        only_float32(numeric_type)
         float32_rows("x", x, self.d)
 
-    def add(self, x: Any) -> None:
+    def add(self, x: Any, numeric_type: int = 0) -> None:
         """Append rows (n, d), copied."""
+        only_float32(numeric_type)
         rows = float32_rows("x", x, self.d)
         if len(rows):
             self._waiting.append(rows.copy() if np.may_share_memory(rows, x) else rows)
@@ -104,12 +112,15 @@ class IndexFlat:
             self._hold(rows[~gone])
         return int(gone.sum())
 
-    def search(self, x: Any, k: int, *, params: Any = None, D: Any = None, I: Any = None) -> Any:  # noqa: E741 - FAISS's names
+    def search(
+        self, x: Any, k: int, *, params: Any = None, D: Any = None, I: Any = None, numeric_type: int = 0  # noqa: E741 - FAISS's names
+    ) -> Any:  # fmt: skip
         """The k best rows of each query: (distances (m, k) float32, ids (m, k) int64).
 
         x : (m, d) queries. params : `SearchParameters`. D, I : arrays (m, k) to write into.
         Slots without a neighbour, as for k > ntotal and for NaN, hold -1 and 3.4028235e38 (-3.4028235e38).
         """
+        only_float32(numeric_type)
         queries, mask = float32_rows("x", x, self.d), mask_of(params, self.ntotal)
 
         def search(queries: Array, k: int, **given: Any) -> Any:
