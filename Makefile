@@ -58,8 +58,9 @@ audit: $(VENV)/installed-test  ## rules of bandit, and what is installed against
 	$(BIN)/python -m bandit --quiet --recursive --configfile pyproject.toml crossmodal_fast kernels
 	$(BIN)/python -m pip_audit --strict --skip-editable
 
-peers: $(VENV)/installed-test  ## the tests of SciPy and scikit-learn with ours in the place of their functions
+peers: $(VENV)/installed-peers  ## tests of SciPy and scikit-learn on our functions, ours beside torchmetrics, FAISS and more (installs torch)
 	$(BIN)/python tests/peers/run.py
+	$(BIN)/python -m pytest tests/test_peers_retrieval.py tests/test_dropin.py tests/test_compat_*.py
 
 bench: $(VENV)/installed-bench  ## time the operations against their peers, 17 minutes (installs FAISS, torch and more); MISSING=1 goes on
 	$(BIN)/python -m pytest benchmarks/bench.py $(if $(MISSING),--missing)
@@ -98,6 +99,7 @@ clean:  ## remove .venv and all that the other commands wrote
 CONTENTS_test := demo
 CONTENTS_docs := demo
 CONTENTS_bench := test demo
+CONTENTS_peers := test demo
 
 $(VENV)/installed-%: $(VENV)/created setup.py pyproject.toml
 	$(BIN)/python -m pip install --editable '.[$*]'

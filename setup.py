@@ -36,6 +36,7 @@ EXTRAS["test"] = [
     *EXTRAS["bf16"],
     *EXTRAS["dask"],
     *EXTRAS["stores"],
+    "basedpyright>=1.29",  # brings the Node.js that it runs on
     "build>=1.2",
     "hypothesis>=6.135",
     "mypy>=1.13",
@@ -48,6 +49,10 @@ EXTRAS["test"] = [
     "setuptools>=77",  # the packaging tests build without a network
     "typer>=0.26",  # first whose import and whose sentences do not depend on the version of click
 ]
+# What the shims stand in for, as judges of them: torch's build for CUDA takes gigabytes, so not in "test"
+EXTRAS["peers"] = [
+    *EXTRAS["test"], *EXTRAS["encoders"], "faiss-cpu>=1.9", "POT>=0.9.5", "torchmetrics>=1.5",
+]  # fmt: skip
 EXTRAS["bench"] = [
     *EXTRAS["test"], *EXTRAS["torch"], "faiss-cpu>=1.9", "numkong>=7.8", "usearch>=2.20", "POT>=0.9.5", "ranx>=0.3.20",
     "lapx>=0.9", "pykeops>=2.3; sys_platform != 'win32'",

@@ -1,6 +1,7 @@
 """`compat.faiss`: what is said of FAISS holds for ours, and for FAISS itself where it is installed."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -308,10 +309,9 @@ def test_the_numeric_type_of_flat_indexes():
     np.testing.assert_array_equal(same[1], index.search(QUERIES, 3)[1])
     for kind in (ours.Float16, ours.Int8, "x"):
         for call in (index.train, index.add, lambda x, **given: index.search(x, 3, **given)):
-            with pytest.raises(ValueError) as caught:
-                call(QUERIES, numeric_type=kind)
             told = "numeric_type must be Float32 (0), which alone flat indexes take, got"
-            assert str(caught.value) == f"{told} {kind!r}"
+            with pytest.raises(ValueError, match=re.escape(f"{told} {kind!r}")):
+                call(QUERIES, numeric_type=kind)
 
 
 REFUSED = [

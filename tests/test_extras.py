@@ -12,7 +12,7 @@ from crossmodal_fast import _usable, cli, files
 from project import extras
 
 ROWS = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
-FOR_DEVELOPERS = {"bench", "docs", "test"}
+FOR_DEVELOPERS = {"bench", "docs", "peers", "test"}
 
 
 @pytest.fixture

@@ -116,8 +116,8 @@ def test_metadata_says_what_the_package_is(built):
     assert fields["License-Expression"] == "Apache-2.0"
     assert fields["Requires-Python"] == ">=3.11"
     assert set(fields.get_all("Provides-Extra")) == {
-        "bench", "bf16", "cli", "cuda12", "cuda13", "dask", "demo", "docs", "encoders", "plot",
-        "sklearn", "stores", "test", "torch",
+        "bench", "bf16", "cli", "cuda12", "cuda13", "dask", "demo", "docs", "encoders", "peers",
+        "plot", "sklearn", "stores", "test", "torch",
     }  # fmt: skip
     assert "crossmodal-fast = crossmodal_fast.cli:main" in metadata(built, "entry_points.txt")
 
