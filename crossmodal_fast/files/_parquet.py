@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._checks import FileError, check_stated, choose, foreign
+from ._footer import Footer, footer_of
 
 VALUE_BYTES = 8  # at most, of a number
 
@@ -19,7 +20,7 @@ def read(source: Path, key: str | None) -> NDArray[Any]:
     try:
         with parquet.ParquetFile(source) as file:
             names = columns_of(source, file, key)
-            check_footer(source, file, names)
+            check_footer(source, names)
             table = file.read(columns=names)
     except FileError:
         raise
@@ -42,15 +43,12 @@ def columns_of(source: Path, file: Any, key: str | None) -> list[str]:
     return [choose(source, key, lists if key is None else names)] if key is not None or lists else names
 
 
-def check_footer(source: Path, file: Any, names: list[str]) -> None:
+def check_footer(source: Path, names: list[str]) -> Footer:
     """What the footer states of some columns against the size of the file, before anything is set aside for it."""
-    about, wanted = file.metadata, set(names)
-    stated = abs(about.num_rows)
-    for group in map(about.row_group, range(about.num_row_groups)):
-        for column in map(group.column, range(group.num_columns)):
-            if column.path_in_schema.partition(".")[0] in wanted:
-                stated += abs(column.num_values)
+    footer = footer_of(source)
+    stated = footer.rows + sum(group.values.get(name, 0) for group in footer.groups for name in set(names))
     check_stated(f"'{source}'", stated * VALUE_BYTES, source.stat().st_size)
+    return footer
 
 
 def read_columns(source: Path) -> dict[str, NDArray[Any]]:
@@ -60,7 +58,7 @@ def read_columns(source: Path) -> dict[str, NDArray[Any]]:
 
     try:
         with parquet.ParquetFile(source) as file:
-            check_footer(source, file, file.schema_arrow.names)
+            check_footer(source, file.schema_arrow.names)
             table = file.read()
     except FileError:
         raise

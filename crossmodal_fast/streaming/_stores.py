@@ -88,15 +88,14 @@ class ParquetRows:
         try:
             self._file = parquet.ParquetFile(path)
             self._names = columns_of(path, self._file, key)
-            check_footer(path, self._file, self._names)
+            footer = check_footer(path, self._names)
         except FileError:
             raise
         except DAMAGE as error:
             raise foreign(path, error) from error
-        if not self._file.metadata.num_rows or not self._names:
+        if not footer.rows or not self._names:
             raise FileError(f"'{path}' must have at least one row and one column, got none")
-        groups = self._file.metadata.num_row_groups
-        self._ends = np.cumsum([self._file.metadata.row_group(group).num_rows for group in range(groups)])
+        self._ends = np.cumsum([group.rows for group in footer.groups])
         self._held: tuple[int, Array] = (-1, np.empty((0, 0)))
         first = self._group(0)
         self.shape, self.dtype, self.ndim = (int(self._ends[-1]), first.shape[1]), first.dtype, 2
