@@ -41,13 +41,12 @@ from threadpoolctl import threadpool_limits
 import crossmodal_fast as cmf
 
 PAUSE = 0.03  # seconds; OpenBLAS gives up spinning after 2**26 cycles, about 25 ms
-SECONDS, SECONDS_OF_A_BAR = 0.3, 2.0  # of rounds a contender, ours counted, pauses not
-LEAST_ROUNDS, LEAST_OF_A_BAR, MOST_ROUNDS = 3, 5, 9
-LONG, ROUNDS_OF_LONG = 1.0, 2  # seconds of a round without a bar, and how many are enough then
-FEWER = ((1.0, 3), (5.0, 2), (20.0, 1))  # seconds of a round, and how many of what takes that long are enough
+SECONDS, SECONDS_OF_A_BAR = 0.2, 1.0  # of rounds a contender, ours counted, pauses not
+LEAST_ROUNDS, LEAST_OF_A_BAR, MOST_ROUNDS = 2, 3, 9
+FEWER = ((1.0, 2), (20.0, 1))  # seconds of a round, and how many of what takes that long are enough
 AGES = 20.0  # seconds of a contender's call that is not made again: its time is that of the answer that was judged
 SLOW = 5.0  # seconds of a call of ours whose second one is not worth waiting for
-FAR = 4.0  # times our time, from where on the ratio need not be known well
+FAR = 4.0  # times our time, from where on a round tells enough of the ratio
 ONCE = 0.7  # seconds of a first call from where on imports and buffers are little of it
 PROCESSES = 3  # started for each of the first calls
 LARGE_BLOCK = 31 << 20  # bytes; once one that large is freed, glibc keeps smaller ones instead of returning them
@@ -238,8 +237,8 @@ def rounds(bar, theirs, ours):
     both = theirs + ours
     least, lasting = (LEAST_OF_A_BAR, SECONDS_OF_A_BAR) if bar else (LEAST_ROUNDS, SECONDS)
     wanted = max(least, min(MOST_ROUNDS, int(lasting / both)))
-    if not bar and both > (lasting if theirs > FAR * ours else LONG):
-        wanted = ROUNDS_OF_LONG
+    if not bar and both > lasting and theirs > FAR * ours:
+        wanted = 1
     return min([wanted, *(enough for slow, enough in FEWER if both > slow)])
 
 
