@@ -6,7 +6,7 @@ counted then is what is kept. While they run, the resident memory follows how ma
 glibc gives back neither the end of an arena of threads nor what each thread puts by, and both fill for as long as
 another call happens to be the largest of its arena: 6 % from the second to the last fifth of 53,000 calls, all of it
 in arenas (/proc/self/smaps); calls one after the other keep 4 KiB in 600. So the process that is looked at has one
-arena, and its threads put nothing by.
+arena, and its threads put nothing by: 0.74 % in 600 s and 31,637 calls on two busy cores, no file more.
 """
 
 import argparse

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -145,6 +146,18 @@ def test_docstrings_become_restructured_text(lines, expected):
 )
 def test_links_stay_on_the_site(page, link, expected):
     assert build_site.within(FOLDER / page, link) == expected
+
+
+def test_the_commands_that_show_the_promises_are_there():
+    """Targets of the Makefile, and files."""
+    page = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = {name for line in re.findall(r"^([a-z -]+):", makefile, re.MULTILINE) for name in line.split()}
+    asked = {word for line in re.findall(r"`make ([^`]+)`", page) for word in line.split() if "=" not in word}
+    assert {"bench", "fuzz", "soak", "test-all"} <= asked <= targets
+    files = re.findall(r"(?:tests|benchmarks)/\w+\.\w+", page)
+    assert len(files) > 15
+    assert [name for name in files if not (ROOT / name).is_file()] == []
 
 
 # ---- the command line
