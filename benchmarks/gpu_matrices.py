@@ -12,7 +12,7 @@ from statistics import median
 
 import cupy as cp
 import numpy as np
-from gpu import FOLDER, Staged, machine, timed
+from gpu import CURRENT, FOLDER, Staged, machine, timed
 
 import crossmodal_fast as cmf
 from crossmodal_fast.kernels.tiles import metrics
@@ -35,10 +35,10 @@ class Timed(Staged):
     """Products are a stage too."""
 
     def product(self, *operands, **keywords):
-        self._timed("product", lambda: super(Timed, self).product(*operands, **keywords))
+        self._timed(CURRENT(), "product", lambda: super(Timed, self).product(*operands, **keywords))
 
     def products(self, *operands):
-        self._timed("products", lambda: super(Timed, self).products(*operands))
+        self._timed(CURRENT(), "products", lambda: super(Timed, self).products(*operands))
 
 
 def normal(*shape):
@@ -284,9 +284,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=FOLDER)
     parser.add_argument("--only", choices=list(KINDS), help="one operation")
+    parser.add_argument("--commit", help="of this tree, where git does not know it")
     given = parser.parse_args()
     cp.random.seed(0)
-    about, found = machine() | yardsticks(), []
+    about, found = machine(given.commit) | yardsticks(), []
     print(json.dumps(about))
     for kind, *problem in problems(given.only):
         for name in KINDS[kind][0]:
