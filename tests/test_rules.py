@@ -76,6 +76,14 @@ def test_shifts_of_maps_are_spread():
     assert found[3].dtype == np.int64
 
 
+def test_keywords_that_were_checked_are_not_checked_again():
+    """Those of all rows may be infinite."""
+    known = _validate.Known(V=np.full(3, np.inf))
+    assert _validate.metric_keywords("seuclidean", known, 3) is known
+    with pytest.raises(ValueError, match="must be finite and not negative"):
+        _validate.metric_keywords("seuclidean", dict(known), 3)
+
+
 def test_rows_that_may_not_match():
     assert _validate.exclusion(False, [-1, 4, 0], (), 3, 5).tolist() == [-1, 4, 0]
     for given, worst in (([-2, 4, 0], -2), ([-1, 5, 0], 5), ([-7, 9, 0], -7)):
