@@ -60,7 +60,7 @@ audit: $(VENV)/installed-test  ## rules of bandit, and what is installed against
 
 peers: $(VENV)/installed-peers  ## tests of SciPy and scikit-learn on our functions, ours beside torchmetrics, FAISS and more (installs torch)
 	$(BIN)/python tests/peers/run.py
-	$(BIN)/python -m pytest tests/test_peers_retrieval.py tests/test_dropin.py tests/test_compat_*.py
+	$(BIN)/python -m pytest tests/test_peers_retrieval.py tests/test_dropin.py tests/test_compat_*.py tests/test_arrays*.py
 
 bench: $(VENV)/installed-bench  ## time the operations against their peers, 17 minutes (installs FAISS, torch and more); MISSING=1 goes on
 	$(BIN)/python -m pytest benchmarks/bench.py $(if $(MISSING),--missing)

@@ -30,7 +30,11 @@ def on_device(value: Any) -> Any:
     """`OnDevice` of a CUDA array (n, d), without a copy; None for what is none, or what CuPy does not take over."""
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
         return None
-    if len(getattr(value, "shape", ())) != 2 or value.__dlpack_device__()[0] != CUDA:
+    try:
+        elsewhere = len(getattr(value, "shape", ())) != 2 or value.__dlpack_device__()[0] != CUDA
+    except (RuntimeError, ValueError):  # nested tensors of torch have no shape, those on its device meta no device
+        return None
+    if elsewhere:
         return None
     if getattr(value, "requires_grad", False):
         return None
