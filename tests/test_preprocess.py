@@ -344,3 +344,11 @@ class Foreign:
 def test_sentences(call, error, sentence):
     with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
         call()
+
+
+def test_a_signalling_nan_is_refused_without_a_warning():
+    """Spoiled bytes may be one; a cast tells of it."""
+    rows = np.ones((3, 2), np.float32)
+    rows.view(np.uint32)[1, 0] = 0x7FA00000
+    with pytest.raises(ValueError, match="row 1"):
+        normalize(rows)

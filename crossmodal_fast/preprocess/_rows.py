@@ -23,7 +23,8 @@ def row_blocks(name: str, rows: Array, columns: int = 0) -> Iterator[tuple[slice
     """(rows taken, float64 copy) over all rows, each checked for NaN and infinity, small enough to become `columns`."""
     step = max(1, BLOCK_BYTES // (8 * max(rows.shape[1], columns)))
     for start in range(0, len(rows), step):
-        block = np.array(rows[start : start + step], dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN, which is refused below like any other
+            block = np.array(rows[start : start + step], dtype=np.float64)
         finite = np.isfinite(block)
         if not finite.all():
             row = int(np.argmin(finite.all(axis=1)))
