@@ -85,6 +85,19 @@ def test_read_from_any_file(write):
     np.testing.assert_array_equal(both.indices, EXPECTED.indices)
 
 
+@pytest.mark.parametrize("write", [hdf5, zarr, parquet, columns, safetensors, saved, fortran])
+def test_ranks_and_ranges_of_any_file(write):
+    """Positives are read by their numbers, of files that are read in slices too."""
+    path, positives = write(TARGET), np.arange(20) * 7 % 30
+    found = streaming.ranks(SOURCE, path, positives, backend="numpy")
+    np.testing.assert_array_equal(found, cmf.ranks(SOURCE, TARGET, positives, backend="numpy"))
+    inside, expected = (
+        search(SOURCE, rows, 3.5, backend="numpy") for search, rows in ((streaming.within, path), (cmf.within, TARGET))
+    )
+    for part, other in zip(inside, expected, strict=True):
+        np.testing.assert_array_equal(part, other)
+
+
 def test_data_sets_and_arrays_by_name():
     pytest.importorskip("zarr")
     for path, key in ((hdf5(TARGET), "deep/rows"), (zarr(TARGET), "rows")):
