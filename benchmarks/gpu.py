@@ -217,15 +217,14 @@ def main():
     parser.add_argument("--commit", help="of this tree, where git does not know it")
     given = parser.parse_args()
     about, calls = machine(given.commit), small()
-    yardstick = yardsticks()
-    print(json.dumps(about | calls | yardstick))
+    print(json.dumps(about | calls))
     name = about["gpu"].lower().replace(" ", "-")
     found = []
     for case in CASES[:1] if given.quick else CASES:
         for row in rows_of(case):
             print(json.dumps(row), flush=True)
             found.append(row)
-    text = json.dumps(about | calls | yardstick | {"rows": found}, indent=1) + "\n"
+    text = json.dumps(about | calls | {"rows": found}, indent=1) + "\n"
     (given.results / f"{name}-{about['date']}.json").write_text(text, encoding="utf-8")
 
 
