@@ -137,6 +137,7 @@ def resolve(control: Control) -> Config:
     given = {name: value for name, value in known(dict(control)).items() if value is not None}
     settled = Config.__new__(Config)
     vars(settled).update(vars(config))  # which was checked when it was set
+    _devices(settled.devices)  # but a list may have changed since
     for name, value in (_overrides.get() | given).items():
         setattr(settled, name, value)
     if settled.backend == "auto" and (environment := os.environ.get(ENVIRONMENT)):

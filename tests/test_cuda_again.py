@@ -99,6 +99,26 @@ def test_two_callers_do_not_share_what_is_noted(plans):
         np.testing.assert_array_equal(indices, gallery.topk(x, 4, backend="numpy").indices)
 
 
+def test_what_a_caller_does_in_between_is_not_noted():
+    gallery, other, x = cmf.Gallery(Y), cmf.Gallery(Y[:300]), queries()
+    with emulated():
+        gallery.topk(x, 4, backend="cuda", progress=lambda *_: other.within(x, 2.0, backend="cuda"))
+        (held,) = gallery._held.prepared.made.values()
+        (kept,) = held.spare.left[3, 4]
+        assert len(kept.noted.calls) == 7  # prepare, bound, product, filter, tighten, rerank, order
+        gallery.topk(x, 4, backend="cuda", progress=lambda *_: gallery.topk(queries(), 4, backend="cuda"))
+        same(gallery, queries())
+
+
+def test_a_device_that_is_full_goes_the_long_way(monkeypatch, plans):
+    gallery = cmf.Gallery(Y)
+    with emulated() as driver:
+        same(gallery, queries())
+        monkeypatch.setattr(again, "uploaded", lambda *_: (_ for _ in ()).throw(driver.out_of_memory()))
+        same(gallery, queries())
+    assert len(plans) == 2
+
+
 def test_scores_that_take_much_are_not_kept(plans, monkeypatch):
     for module in (again, workspace):
         monkeypatch.setattr(module, "KEPT_BYTES", 1000)
@@ -112,7 +132,7 @@ def test_scores_that_take_much_are_not_kept(plans, monkeypatch):
 def test_calls_that_are_not_those_of_the_search_are_seen(monkeypatch):
     """The trial of these tests: a launch that is left out gives another answer."""
     gallery, note = cmf.Gallery(Y), again.note
-    monkeypatch.setattr(again, "note", lambda *given: note(*given[:-1], given[-1] and given[-1][:-1]))
+    monkeypatch.setattr(again, "note", lambda search, *given: search.calls.pop() and note(search, *given))
     with emulated():
         same(gallery, queries())
         with pytest.raises(AssertionError):

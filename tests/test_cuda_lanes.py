@@ -1,11 +1,14 @@
 """A second queue of launches: what waits for what, on an emulator that launches as late as it may."""
 
+import gc
+
 import numpy as np
 import pytest
 
 import crossmodal_fast as cmf
 import simt
 from crossmodal_fast.kernels.tiles.cuda import ring, search
+from crossmodal_fast.kernels.tiles.cuda.lists import Lists
 from emulated import emulated
 from simt.driver import Late
 
@@ -55,13 +58,27 @@ def test_small_searches_have_one_queue(monkeypatch, small):
     assert not small
 
 
-def test_a_search_that_fails_leaves_nothing_in_the_queue(small):
-    x = X.copy()
-    x[12] = np.nan  # of the second block
-    with emulated(), pytest.raises(ValueError, match="row 12"):
-        cmf.topk(x, Y, 5, backend="cuda")
-    assert len(small) == 1
-    assert not small[0].waiting
+def stop(done, total):
+    raise KeyboardInterrupt
+
+
+def stopped(small):
+    """The queue of a search that was stopped while the device was at work, once all that it held is given back."""
+    with emulated(), pytest.raises(KeyboardInterrupt):
+        cmf.topk(X, Y, 5, backend="cuda", progress=stop)
+    gc.collect()
+    return small[0]
+
+
+def test_a_search_that_is_stopped_leaves_nothing_in_the_queue(small):
+    assert not stopped(small).waiting
+
+
+def test_a_search_that_does_not_wait_at_its_end_is_caught(monkeypatch, small):
+    join = Late.join
+    monkeypatch.setattr(Late, "join", lambda lane, mark=None: mark and join(lane, mark))
+    with pytest.raises(AssertionError, match="was given back before"):
+        join(stopped(small))
 
 
 def one_place(self, shape, dtype):
@@ -80,6 +97,19 @@ FAULTS = {
 def test_planted_faults_are_caught(fault, monkeypatch, small):
     monkeypatch.setattr(ring.Ring, *FAULTS[fault])
     assert not same()
+
+
+def test_values_that_follow_nothing_are_caught(monkeypatch, small):
+    values = Lists.values
+
+    def early(lists):
+        with pytest.MonkeyPatch.context() as without:
+            without.setattr(Late, "follow", lambda lane: None)
+            return values(lists)
+
+    monkeypatch.setattr(Lists, "values", early)
+    with pytest.raises(AssertionError, match="was not told to wait"):
+        same()
 
 
 def test_a_lane_that_follows_nothing_is_caught(monkeypatch, small):

@@ -12,12 +12,13 @@ import cases
 import crossmodal_fast as cmf
 import simt
 from crossmodal_fast import _dispatch
-from crossmodal_fast.kernels.tiles import metrics, worth
+from crossmodal_fast.kernels.tiles import filters, metrics, worth
 from crossmodal_fast.kernels.tiles.cuda import bounds, resident, search
 from crossmodal_fast.kernels.tiles.cuda import driver as drivers
 from crossmodal_fast.kernels.tiles.prepared import Prepared
 from searches import crowd, crowd_filters
 from simt.driver import Emulated
+from stores import PairStore
 
 pytestmark = pytest.mark.skipif(simt.obstacle() is not None, reason=str(simt.obstacle()))
 
@@ -231,6 +232,28 @@ def test_a_mask_of_pairs_needs_no_other_codes(emulated):
     found, wanted = (gallery.topk(x, 3, mask=mask, backend=backend).indices for backend in ("cuda", "numpy"))
     np.testing.assert_array_equal(found, wanted)
     assert driver.launched.count("prepare") == 1  # of the queries
+
+
+@pytest.mark.parametrize("kind", ["memmap", "store"])
+def test_a_mask_of_pairs_on_disk_is_read_by_neighbouring_columns(kind, emulated, tmp_path, monkeypatch):
+    x, y = normal(9, 700, 8)
+    mask, seen, allowed = RNG.random((9, 700)) < 0.3, [], filters.Filters.allowed
+    np.save(tmp_path / "mask.npy", mask)
+    given = np.load(tmp_path / "mask.npy", mmap_mode="r") if kind == "memmap" else PairStore(mask)
+    monkeypatch.setattr(filters.Filters, "allowed", lambda made, i, j: seen.append(j) or allowed(made, i, j))
+    gallery = cmf.Gallery(y)
+    emulated()
+    found = gallery.topk(x, 3, mask=given, backend="cuda").indices
+    assert seen
+    assert all(np.all(np.diff(columns) == 1) for columns in seen)
+    np.testing.assert_array_equal(found, gallery.topk(x, 3, mask=mask, backend="numpy").indices)
+
+
+def test_lists_that_hold_a_part_take_it_at_once(emulated):
+    x, y = normal(4, 1000, 512)
+    driver = emulated(free=2_300_000)
+    same(x, y, 500, "euclidean")
+    assert driver.launched.count("filter") < 20
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Searches in parts give the bits of `topk`, whatever is read from where, and go on where they were killed."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -461,3 +462,26 @@ def test_killed_and_killed_again(tmp_path):
     np.testing.assert_array_equal(matches.columns, expected.indices.ravel())
     np.testing.assert_array_equal(matches.scores, -expected.distances.ravel().astype(float))
     assert not (tmp_path / "o.parquet.partial").exists()
+
+
+@pytest.mark.parametrize("kind", ["iterator", "file"])
+def test_a_reader_ends_with_its_search_not_with_the_collector(kind, tmp_path):
+    def broken():
+        yield from np.array_split(GALLERY, 9)[:5]
+        raise KeyboardInterrupt
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    np.save(tmp_path / "y.npy", GALLERY)
+    given = {"file": (tmp_path / "y.npy", stop), "iterator": (broken(), False)}[kind]
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(KeyboardInterrupt) as held:  # whose frames stay as long as it does
+            streaming.topk(QUERIES[:8], given[0], K, progress=given[1])
+        names = [thread.name for thread in threading.enumerate()]
+    finally:
+        gc.enable()
+    assert held.value is not None
+    assert not [name for name in names if name.startswith("crossmodal-fast-read")]

@@ -1,7 +1,7 @@
 """Rows are read while those before them are worked on."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +13,7 @@ CHUNK_BYTES, SHARE = 1 << 23, 64  # read at once, and no more than that part of 
 COMING, BEHIND = 8, 2  # chunks that are held: a block of the engine ahead, and where its threads are
 
 
-def ahead(parts: Iterator[Any]) -> Iterator[Any]:
+def ahead(parts: Iterator[Any]) -> Generator[Any, None, None]:
     """The same parts, each asked for by a thread before the one in front of it has been given back: two at a time.
 
     >>> list(ahead(iter([1, 2, 3])))

@@ -4,8 +4,8 @@ import itertools
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -183,18 +183,11 @@ class Run:
                 journal.put(name, {**state._asdict(), "rows": np.array(seen)})
                 kept = time.monotonic()
 
-        with self._speaking_of(start) as at:
+        with self._speaking_of(start) as at, closing(self._parts(first)) as parts:  # not when a collector comes by
             rows = slice(start, start + len(block))
             if earlier is None:
                 state = self.epilogue.begin(rows, block, self.order, self.restrictions.bias)
 
-            def step() -> int:
-                return self.epilogue.part_rows(self.part_rows)
-
-            if self.y.at_random:
-                parts = self.y.stretches(step, first, self.settled.max_bytes)
-            else:
-                parts = ahead(self.y.parts(step, first))
             settled = replace(self.settled, max_bytes=self.engine_bytes, progress=self._within(rows, at, tick) or False)
             given = self.epilogue, self.order, self.restrictions, settled, told
             state, seen = searched(block, start, self._counted(parts, at), state, *given)
@@ -202,6 +195,16 @@ class Run:
         if self.y.ids is not None and "indices" in found:
             found["indices"] = np.where(found["indices"] < 0, -1, self.y.ids[found["indices"]])
         return found | {"queries": np.array(state.queries)}
+
+    def _parts(self, first: int) -> Generator[tuple[int, Any], None, None]:
+        """Those of the gallery from a row on; a thread reads what follows."""
+
+        def step() -> int:
+            return self.epilogue.part_rows(self.part_rows)
+
+        if self.y.at_random:
+            return self.y.stretches(step, first, self.settled.max_bytes)
+        return ahead(self.y.parts(step, first))
 
     def _within(self, rows: slice, at: dict[str, int], tick: Progress) -> Progress:
         """What a search of a part tells, as bytes of the gallery that all blocks of queries read."""

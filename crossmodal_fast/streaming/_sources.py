@@ -3,7 +3,7 @@
 import mmap
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ class Source:
         """Whether single rows are read as quickly as they are there."""
         return not self.once and isinstance(self.rows, np.ndarray | Mapped | FileRows | GalleryRows)
 
-    def stretches(self, step: Callable[[], int], first: int, max_bytes: int) -> Iterator[tuple[int, Any]]:
+    def stretches(self, step: Callable[[], int], first: int, max_bytes: int) -> Generator[tuple[int, Any], None, None]:
         """(number of the first row, store) for rows that can be read at random, `step` of them."""
         n = int(self.rows.shape[0])
         for start, stop in _spans(first, n, step):

@@ -34,9 +34,13 @@ class Filters:
 
     def of(self, rows):
         """The filters of some of the rows, at ascending positions."""
+        mask = self.mask
+        if mask is not None and len(mask.shape) == 2:
+            near = type(mask) is np.ndarray and len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+            mask = mask[rows[0] : rows[-1] + 1] if near else PickedMask(mask, rows)
         return Filters(
             None if self.exclude is None else self.exclude[rows],
-            self.mask if self.mask is None or len(self.mask.shape) == 1 else PickedMask(self.mask, rows),
+            mask,
             None if self.bias is None else (self.bias[0][rows], self.bias[1]),
         )
 

@@ -10,12 +10,13 @@ Sum     canonical (`tiles/cuda/rerank.cu`)
 
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 
 from ..tiles import metrics
 from ..tiles import plan as host
-from ..tiles.cuda import again, shares
+from ..tiles.cuda import again, direct, shares
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda.best import Best, Found, best, onward
 from ..tiles.cuda.search import Search, fitted, objection
@@ -73,30 +74,32 @@ def _searched(driver, x, part, metric, k, max_bytes, keep, tick):
 
     def searched(room):
         search = Search(driver, x, y, metric, part.filters, k, max_bytes, room, part.prepared, beside=True)
-        stats, calls = search.stats(), again.calls_of(search)
+        stats, late = search.stats(), metric.name in direct.NEAR  # NumPy ranks: the next block is under way first
 
         def block(queries):
             found, rows = Found(), slice(queries.number[0], queries.number[-1] + 1)
             for here, ahead in search.parts():
-                lists = Best(here, queries, found)
-                ranked = lists.ranked(found)
+                with drivers.noted(search.calls):
+                    lists = Best(here, queries, found)
+                    ranked = None if late else lists.ranked(found)
                 ahead()
                 yield
-                answer, failed = best(lists, found, ranked)
+                answer, failed = best(lists, found, lists.ranked(found) if late else ranked)
                 stats.candidates[rows] += answer["count"]
                 stats.widened[rows] |= failed
                 told(rows.start * len(y) + len(queries) * (here.start + len(here)))
                 if here is not search.part:
                     found = onward(lists, answer, found)
-            again.note(search, queries, answer, max_bytes, calls)
+            again.note(search, queries, answer, max_bytes)
             search.done(queries, answer["said"])
             keep(rows, answer["value"], answer["index"])
 
-        with drivers.noted(calls):
-            search.run(block)
+        search.run(block)
         return stats
 
-    stats = again.searched(driver, x, part, metric, k, max_bytes, keep)
+    stats = None
+    with suppress(driver.out_of_memory):
+        stats = again.searched(driver, x, part, metric, k, max_bytes, keep)
     if stats is None:
         return fitted(driver, max_bytes, searched)
     told(len(x) * len(y))

@@ -2,7 +2,9 @@
 
 import contextlib
 import threading
+import weakref
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -26,6 +28,18 @@ class Lying(np.ndarray):
         self.number = getattr(made_from, "number", None)
 
 
+def _lying(value):
+    """The same memory without holding it, and a weak reference to what does."""
+    if not isinstance(value, np.ndarray):
+        return value, None
+    owner = value
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    seen = np.asarray(SimpleNamespace(__array_interface__=dict(value.__array_interface__))).view(Lying)
+    seen.number = getattr(value, "number", None)
+    return seen, weakref.ref(owner)
+
+
 class Late:
     """A lane whose launches wait as long as they may: what does not wait for them finds nothing, or spoils them."""
 
@@ -36,7 +50,14 @@ class Late:
 
     def launch(self, kernel, grid, block, arguments, **macros):
         assert self.followed == self.driver.asked, "the lane was not told to wait for what was asked for last"
-        self.waiting.append(lambda: self.driver.run(kernel, grid, arguments, block, **macros))
+        lying = [_lying(value) for value in arguments]
+
+        def late():
+            for number, (_, owner) in enumerate(lying):
+                assert owner is None or owner() is not None, f"argument {number} of {kernel} was given back before"
+            self.driver.run(kernel, grid, [value for value, _ in lying], block, **macros)
+
+        self.waiting.append(late)
 
     def follow(self):
         self.followed = self.driver.asked
@@ -96,6 +117,7 @@ class Emulated:
         return made
 
     def empty(self, shape, dtype=np.float64):
+        self.asked += 1
         made = self._lying(np.empty(shape, dtype))
         if made.nbytes > self.largest:
             raise OutOfMemory

@@ -24,11 +24,11 @@ class Noted:
 
     kind: tuple
     rows: Any
-    calls: list
+    calls: tuple
 
 
 def _kind(x, metric, max_bytes):
-    return held_as(x), x.shape[1], metric.name, max_bytes
+    return held_as(x), metric.name, max_bytes
 
 
 def _plain(filters):
@@ -42,10 +42,12 @@ def calls_of(search):
     return [] if small and one and _plain(search.filters) else None
 
 
-def note(search, queries, answer, max_bytes, calls):
-    """Keep the calls with the workspace of the queries, if nothing was repaired and their scores take little."""
-    if calls is not None and not answer["lost"].any() and search.ring.nbytes <= KEPT_BYTES:
-        queries.make.noted = Noted(_kind(search.x, search.metric, max_bytes), queries.given, calls)
+def note(search, queries, answer, max_bytes):
+    """Keep the calls with the workspace of the queries, if nothing was repaired and all that they hold is little."""
+    make, derived = queries.make, queries.held.rows is not queries.given and queries.held.rows.nbytes
+    held = make.nbytes + search.ring.nbytes + derived
+    if search.calls is not None and not answer["lost"].any() and held <= KEPT_BYTES:
+        make.noted = Noted(_kind(search.x, search.metric, max_bytes), queries.given, tuple(search.calls))
 
 
 def searched(driver, x, part, metric, k, max_bytes, keep):
@@ -53,7 +55,7 @@ def searched(driver, x, part, metric, k, max_bytes, keep):
     if part.prepared is None or metric.form is None or not _plain(part.filters):
         return None
     held, m = part.prepared.kept_as(f"cuda {driver.device} {resident.key(metric)}"), len(x)
-    make = held and held.spare.noted(m, k)
+    make = None if held is None else held.spare.noted(m, k)
     if make is None:
         return None
     noted = make.noted

@@ -51,7 +51,7 @@ class Best(Lists):
         first = self.capacity if n <= self.capacity else min(self.capacity, max(LEAST_CAPACITY, 4 * self.k))
         most = self.k + math.ceil(SPREAD * math.sqrt(self.k)) + BEYOND
         while at < n:
-            step = max(1, seen * free // most) if seen else first
+            step = max(1, seen * free // most) if seen and n > self.capacity else first
             stop = n if step >= n - at else at + (step if step < COLUMNS else step // COLUMNS * COLUMNS)
             for tile in self.part.tiles(self.queries, at, stop):
                 self.filter(tile)
@@ -61,7 +61,6 @@ class Best(Lists):
     def ranked(self, found):
         """Order the k best of these and those found before; they are in the workspace once the returned mark passes."""
         m, k, make = len(self.queries), self.k, self.make
-        self.lane.follow()
         self.lane.launch("order", m, BLOCK, [
             self.keys, self.values(), self.count, np.int32(self.capacity), *self.order(), np.int64(self.part.start),
             found.value, found.index, np.int32(k), make("value", (m, k), np.float64), make("index", (m, k), np.int64),
@@ -77,18 +76,22 @@ def best(lists, found, ranked):
     """
     part, driver, search = lists.part, lists.driver, lists.part.search
     answer = lists.make.answer(ranked)
-    lost, threshold = np.flatnonzero(answer["lost"]), lists.threshold
+    lost, threshold = np.flatnonzero(answer["lost"]), None
     for _ in range(REDO):
         if not len(lost):
             break
         at, make = driver.array(lost), Workspace(driver, len(lost), search.k)
-        before = Found(threshold=threshold[at], unit=part.held.largest, seen=len(part))
+        threshold = lists.threshold[at] if threshold is None else threshold
+        before = Found(threshold=threshold, unit=part.held.largest, seen=len(part))
         again = Best(part, lists.queries.of(lost, at, make), before)
-        redone, threshold[at] = make.answer(again.ranked(found.of(at))), again.threshold
+        redone = make.answer(again.ranked(found.of(at)))
+        if part is not search.part:  # they go on from there; where all is one part another search may have them by then
+            lists.threshold[at] = again.threshold
         for name in ("value", "index"):
             answer[name][lost] = redone[name]
         answer["count"][lost] += redone["count"]
-        lost = lost[np.flatnonzero(redone["lost"])]
+        still = np.flatnonzero(redone["lost"])
+        lost, threshold = lost[still], again.threshold[driver.array(still)]
     failed = np.zeros(len(lists.queries), bool)
     failed[lost] = True
     return answer, failed

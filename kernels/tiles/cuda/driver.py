@@ -51,13 +51,13 @@ def replaced(driver):
 def noted(calls):
     """Keep every launch and product of this thread in a list, as calls that do the same again with the same arrays.
 
-    None for a list keeps nothing.
+    None for a list keeps nothing. Nobody else's code may run inside: what it launches would be kept as well.
     """
-    _noting.calls = calls
+    before, _noting.calls = getattr(_noting, "calls", None), calls
     try:
         yield
     finally:
-        _noting.calls = None
+        _noting.calls = before
 
 
 def note(made):

@@ -33,6 +33,7 @@ class Beside:
     def __init__(self, cupy, launched):
         self.cupy, self.launched = cupy, launched
         self.stream = _stream(cupy.cuda.Device().id)
+        self.join()  # what an interrupted search left here is done before memory is taken
 
     def launch(self, kernel, grid, block, arguments, **macros):
         self.launched(self.stream, kernel, grid, block, arguments, macros)

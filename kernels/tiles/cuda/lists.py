@@ -78,6 +78,7 @@ class Lists:
             return self._by_numpy()
         queries, gallery = self.queries.held, self.part.held
         made = self.make("values", self.keys.shape, np.float64)
+        self.lane.follow()  # that may be memory which the current stream still reads
         self.lane.launch("rerank", len(self.queries), BLOCK, [
             queries.rows, gallery.rows, np.int32(queries.rows.shape[1]), *self.order(), self.keys, self.count,
             np.int32(self.capacity), queries.square, gallery.square, queries.exponent, gallery.exponent,

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..encode import space
 from ..filters import Stats
-from . import direct, resident
+from . import again, direct, resident
 from . import driver as drivers
 from .lanes import TILES
 from .resident import held_as, uploaded
@@ -189,8 +189,9 @@ class Search:
         began, d = time.perf_counter(), x.shape[1]
         mask = filters.mask
         self.pairwise = mask is not None and len(mask.shape) == 2
-        # a store gives neighbouring columns of a mask: then codes lie in the order of rows, and are none that stay
-        self.step = 1 if self.pairwise and not isinstance(mask, np.ndarray) else None
+        # neighbouring columns of a mask on disk are read together: then codes lie in the order of rows, and do not stay
+        near = isinstance(mask, np.memmap) or not isinstance(mask, np.ndarray)
+        self.step = 1 if self.pairwise and near else None
         self.allowed = None if mask is None or self.pairwise else np.asarray(mask[:], bool)
         self.way, score = _way(metric, filters)
         kept, (mine, row) = None, (self.way.row_bytes(metric, d, held_as(rows).itemsize) for rows in (x, y))
@@ -202,6 +203,7 @@ class Search:
         # what a tile has of its own, or a part, goes back to the pool while the lane may still read it
         alone = len(self.groups) == 1 and not self.pairwise and metric.name not in direct.NEAR
         self.lane = driver.lane(beside and alone and len(x) * len(y) > self.sizes.tile_scores)
+        self.calls = again.calls_of(self) if beside else None
         self.ring = Ring(driver, self.lane, self.sizes.scores() * score)
         if len(self.groups) == 1:
             self.part = Part(self, self._whole(y) if kept is None else kept, 0)  # it stays for all blocks
@@ -254,7 +256,9 @@ class Search:
         driver, x, bias = self.driver, self.x, self.filters.bias
         make = make or self.spare.taken(driver, stop - start, self.k)
         on = uploaded(driver, x, start, stop, target, mark)
-        held, rows = self.way.on_device(driver, on, self.metric, self.centre, 1, make), np.arange(start, stop)
+        with drivers.noted(self.calls):
+            held = self.way.on_device(driver, on, self.metric, self.centre, 1, make)
+        rows = np.arange(start, stop)
         return Queries(held, rows, make, on, None if bias is None else driver.array(bias[0][rows]))
 
     def done(self, queries, said):
