@@ -82,7 +82,7 @@ docs: $(VENV)/installed-docs  ## the documentation as HTML, a warning is an erro
 	$(BIN)/python docs/build_site.py build/docs
 
 gpu: $(VENV)/installed-test $(VENV)/installed-$(CUDA)  ## on a machine with an NVIDIA GPU: its tests, then its timings (CUDA=cuda12 for an older driver)
-	$(BIN)/python -m pytest -n auto tests/test_cuda_hardware.py tests/test_cuda_hardware_direct.py tests/test_cuda_hardware_matrices.py
+	$(BIN)/python -m pytest -n auto tests/test_cuda_hardware*.py
 	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/gpu_matrices.py
 

@@ -242,6 +242,9 @@ def rounds(bar, theirs, ours):
     return min([wanted, *(enough for slow, enough in FEWER if both > slow)])
 
 
+TICK = 0.01  # seconds, of what the system says of its processors
+
+
 def turns(benchmark, case, ours, call, count, known=None):
     """The columns about the time: round by round, ours and then theirs, whose seconds may be known from before."""
     seconds = []
@@ -261,7 +264,7 @@ def turns(benchmark, case, ours, call, count, known=None):
     theirs = list(benchmark.stats.stats.data) if known is None else [known] * count
     return compared(theirs, seconds) | {
         "gflops": None if case.operations is None else case.operations / median(theirs) / 1e9,
-        "others": max(0.0, (ended[0] - began[0] - own) / (ended[1] - began[1])),
+        "others": max(0.0, (ended[0] - began[0] - own) / max(TICK, ended[1] - began[1])),
     }
 
 
