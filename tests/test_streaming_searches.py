@@ -1,6 +1,7 @@
 """`streaming.within` and `streaming.ranks`: the bits of those in memory, from and to every kind of file, resumed."""
 
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -242,6 +243,25 @@ def test_goes_on_after_queries_were_left_to_later_blocks(tmp_path, monkeypatch):
     np.testing.assert_array_equal(matches.rows, np.repeat(np.arange(30), np.diff(expected.indptr)))
 
 
+@pytest.mark.usefixtures("room")
+def test_a_damaged_block_that_is_cut_elsewhere_when_it_is_made_anew(tmp_path):
+    """The first block of a call has all queries, those behind it as many as it foretells."""
+    gallery, output, journal = path_of(tmp_path, GALLERY), tmp_path / "o.npz", tmp_path / "o.npz.partial"
+    queries = np.concatenate([QUERIES, QUERIES[::-1]])  # the number that is inside differs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(streaming.WRITERS, ".npz", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            streaming.within(queries, gallery, 3.5, output=output)
+    kept = {file.name: file.read_bytes() for file in journal.iterdir()}
+    expected = cmf.within(queries, GALLERY, 3.5).indices
+    for damaged in sorted(set(kept) - {"settings"}):
+        journal.mkdir(exist_ok=True)
+        for name, content in kept.items():
+            (journal / name).write_bytes(content if name != damaged else content[:-1] + bytes([content[-1] ^ 1]))
+        assert streaming.within(queries, gallery, 3.5, output=output, resume=True).resumed < 60
+        np.testing.assert_array_equal(np.load(output)["gallery"], expected)
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [
@@ -259,6 +279,18 @@ def test_what_changed_is_refused(change, name, tmp_path, monkeypatch):
             streaming.within(QUERIES, GALLERY, 3.5, output="o.npy")
     with pytest.raises(FileError, match=f"must be resumed with what it was begun with, got another {name}; "):
         change()
+
+
+def test_positives_are_looked_at_once():
+    """They are two rows of numbers: a sample of 256 rows took 128 times their bytes."""
+    pairs = np.zeros((2, 50_000), np.int64)
+    tracemalloc.start()
+    try:
+        _run._crc_of(pairs)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * pairs.nbytes
 
 
 def test_other_positives_are_refused(tmp_path, monkeypatch):
@@ -287,6 +319,8 @@ def test_ids_of_a_saved_gallery(tmp_path):
         for positives in (ids, (indptr, ids)):
             found = streaming.ranks(QUERIES, path, positives, exclude=exclude)
             np.testing.assert_array_equal(found, gallery.ranks(QUERIES, positives, exclude=exclude))
+    streaming.ranks(QUERIES, path, ids, output=tmp_path / "ranks.npz")
+    np.testing.assert_array_equal(np.load(tmp_path / "ranks.npz")["gallery"], ids)
     with pytest.raises(KeyError, match="ids must be in the gallery, got 13"):
         streaming.ranks(QUERIES, path, np.full(30, 13))
 

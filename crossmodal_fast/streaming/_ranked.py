@@ -84,6 +84,7 @@ class Ranked(Epilogue):
         at = 0
         for _, found in blocks:
             part = slice(at, at + len(found["ranks"]))
-            columns = {"query": self.row[part], "gallery": self.positive[part], "rank": found["ranks"]}
+            positive = self.positive[part] if self.gallery.ids is None else self.gallery.ids[self.positive[part]]
+            columns = {"query": self.row[part], "gallery": positive, "rank": found["ranks"]}
             yield dict(found), partial(dict, columns)
             at = part.stop

@@ -127,10 +127,9 @@ class Run:
             for start, rows in self.x.parts(lambda: self.query_rows):
                 done = 0
                 while done < len(rows):
-                    found = journal.get(f"block.{number}")
+                    found = self._kept(f"block.{number}", start + done, journal)
                     if found is None:
-                        block = rows[done : done + self.epilogue.block_rows(len(rows) - done)]
-                        found = self._block(number, start + done, block, journal, tick)
+                        found = self._block(number, start + done, rows[done:], journal, tick)
                         journal.put(f"block.{number}", found)
                         journal.drop(f"state.{number}")
                     else:
@@ -168,19 +167,28 @@ class Run:
             )
         return found
 
-    def _block(self, number: int, start: int, block: Array, journal: Journal | Memory, tick: Progress) -> Arrays:
+    @staticmethod
+    def _kept(name: str, start: int, journal: Journal | Memory) -> Mapping[str, Array] | None:
+        """What begins with a query. Of blocks cut where memory ends, one that is made anew may end elsewhere."""
+        found = journal.get(name)
+        return found if found is not None and int(found["start"]) == start else None
+
+    def _block(self, number: int, start: int, queries: Array, journal: Journal | Memory, tick: Progress) -> Arrays:
+        """The result of the first queries, as many of them as make a block."""
         name = f"state.{number}"
-        earlier, first = journal.get(name), 0
-        if earlier is not None:
+        earlier, first = self._kept(name, start, journal), 0
+        if earlier is None:
+            block = queries[: self.epilogue.block_rows(len(queries))]
+        else:
             first = int(earlier["rows"])
             state = self.epilogue.state(*(earlier[field] for field in self.epilogue.state._fields))
-            block = block[: state.queries]
+            block = queries[: state.queries]
         kept = time.monotonic()
 
         def told(state: Any, seen: int) -> None:
             nonlocal kept
             if time.monotonic() - kept > KEPT_SECONDS:
-                journal.put(name, {**state._asdict(), "rows": np.array(seen)})
+                journal.put(name, {**state._asdict(), "rows": np.array(seen), "start": np.array(start)})
                 kept = time.monotonic()
 
         with self._speaking_of(start) as at, closing(self._parts(first)) as parts:  # not when a collector comes by
@@ -194,7 +202,7 @@ class Run:
         found = self.epilogue.end(state, self.order, seen)
         if self.y.ids is not None and "indices" in found:
             found["indices"] = np.where(found["indices"] < 0, -1, self.y.ids[found["indices"]])
-        return found | {"queries": np.array(state.queries)}
+        return found | {"queries": np.array(state.queries), "start": np.array(start)}
 
     def _parts(self, first: int) -> Generator[tuple[int, Any], None, None]:
         """Those of the gallery from a row on; a thread reads what follows."""
@@ -259,6 +267,6 @@ def _crc_of(array: Any) -> int | None:
     if len(array.shape) == 1:
         part = np.asarray(array[:])
     else:
-        rows = np.linspace(0, len(array) - 1, SAMPLE).astype(int).tolist()
+        rows = np.unique(np.linspace(0, len(array) - 1, SAMPLE).astype(int)).tolist()
         part = np.concatenate([np.asarray(array[row : row + 1]) for row in rows])
     return zlib.crc32(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
