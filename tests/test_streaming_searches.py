@@ -281,8 +281,22 @@ def test_what_changed_is_refused(change, name, tmp_path, monkeypatch):
         change()
 
 
-def test_positives_are_looked_at_once():
+def test_a_mask_that_differs_in_one_row_is_refused(tmp_path):
+    queries, output = np.tile(QUERIES, (20, 1)), tmp_path / "o.npy"
+    mask = np.ones((600, 450), bool)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(streaming.WRITERS, ".npy", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            streaming.topk(queries, GALLERY, 1, mask=mask, output=output)
+    mask[1, 7] = False
+    with pytest.raises(FileError, match="got another mask; "):
+        streaming.topk(queries, GALLERY, 1, mask=mask, output=output, resume=True)
+
+
+@pytest.mark.parametrize("whole", [1 << 28, 0])
+def test_positives_are_looked_at_once(whole, monkeypatch):
     """They are two rows of numbers: a sample of 256 rows took 128 times their bytes."""
+    monkeypatch.setattr(_run, "WHOLE_BYTES", whole)
     pairs = np.zeros((2, 50_000), np.int64)
     tracemalloc.start()
     try:

@@ -23,7 +23,7 @@ from ._journal import Journal, Memory
 from ._reading import ahead
 from ._restrictions import Restrictions, order_of
 from ._search import Arrays, Epilogue, searched
-from ._sources import SAMPLE, Source
+from ._sources import SAMPLE, WHOLE_BYTES, Source
 
 Array = NDArray[Any]
 SHARES = {"part": 1 / 8, "queries": 1 / 16, "results": 1 / 8, "engine": 1 / 2}  # of max_bytes; two parts at a time
@@ -261,10 +261,10 @@ class Run:
 
 
 def _crc_of(array: Any) -> int | None:
-    """Of all bits of an array, of a sample of the rows of a mask of pairs."""
+    """Of all bits of an array; of a sample of the rows of a mask of pairs that is large, or in a store."""
     if array is None:
         return None
-    if len(array.shape) == 1:
+    if len(array.shape) == 1 or (isinstance(array, np.ndarray) and array.nbytes <= WHOLE_BYTES):
         part = np.asarray(array[:])
     else:
         rows = np.unique(np.linspace(0, len(array) - 1, SAMPLE).astype(int)).tolist()
