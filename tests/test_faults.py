@@ -26,6 +26,7 @@ def copy(tmp_path_factory):
         (Path(crossmodal_fast.__file__).parent, "crossmodal_fast"),
         (Path(reference.__file__).parents[1], "crossmodal_fast/kernels"),
         (ROOT / "tests", "tests"),
+        (ROOT / "benchmarks", "benchmarks"),  # where conftest.py looks for a checkout
     ):
         shutil.copytree(source, folder / name, ignore=bytecode, dirs_exist_ok=True)
     shutil.copy(ROOT / "pyproject.toml", folder)

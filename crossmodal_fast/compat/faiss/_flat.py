@@ -28,7 +28,7 @@ def float32_rows(name: str, value: Any, d: int | None = None) -> Array:
 
 def only_float32(numeric_type: Any) -> None:
     """Refuse what FAISS's flat indexes refuse as well."""
-    if numeric_type != 0:
+    if isinstance(numeric_type, np.ndarray) or numeric_type != 0:
         raise ValueError(f"numeric_type must be Float32 (0), which alone flat indexes take, got {numeric_type!r}")
 
 
