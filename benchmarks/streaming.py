@@ -92,7 +92,7 @@ def rate(folder, m):
     held = np.load(path)
 
     def disk():
-        for _ in Source("gallery", path).parts((16 << 20) // (4 * D)):
+        for _ in Source("gallery", path).parts(lambda: (16 << 20) // (4 * D)):
             pass
 
     def engine():

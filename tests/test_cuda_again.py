@@ -1,5 +1,7 @@
 """Small searches done again by their launches alone: the same answers, and what sends them the long way round."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -35,17 +37,57 @@ def same(gallery, x, k=4, **more):
 
 @pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine", "correlation"])
 def test_the_third_search_is_not_planned(metric, plans):
-    gallery, told = cmf.Gallery(Y, metric), []
+    gallery = cmf.Gallery(Y, metric)
     with emulated() as driver:
         first = same(gallery, queries())
         asked = len(driver.launched)
-        for x in (queries(), 1000 * queries(), queries()):
+        for x in (queries(), 1000 * queries(), np.repeat(queries(), 2, axis=1)[:, ::2]):
             driver.launched.clear()
-            stats = same(gallery, x, progress=lambda done, total: told.append((done, total)))
+            stats = same(gallery, x)
             assert len(driver.launched) < asked
-            assert (stats.precision, stats.widened.any()) == (first.precision, False)
+            assert (stats.backend, stats.precision, stats.widened.any()) == ("cuda", first.precision, False)
+            assert stats.prepare_seconds == 0 < stats.scan_seconds
     assert len(plans) == 1
+
+
+def test_a_search_that_tells_of_its_progress_is_planned(plans):
+    gallery, told = cmf.Gallery(Y), []
+    with emulated():
+        for _ in range(3):
+            same(gallery, queries(), progress=lambda done, total: told.append((done, total)))
     assert told.count((2700, 2700)) >= 3
+    assert len(plans) == 3
+
+
+def test_another_backend_or_dtype_is_what_runs():
+    """What the gallery holds for CUDA is not taken where something else is asked for."""
+    gallery, x = cmf.Gallery(Y), queries()
+    with emulated() as driver:
+        for _ in range(2):
+            same(gallery, x)
+        driver.launched.clear()
+        assert gallery.topk(x, 4, backend="numpy", return_stats=True)[2].backend == "numpy"
+        with cmf.use_backend("numpy"):
+            gallery.topk(x, 4)
+        assert not driver.launched
+        for backend, more in (("cuda", {"precision": "int8"}), ("cuda", {"check_finite": 2}), ("tpu", {})):
+            with pytest.raises((ValueError, cmf.BackendUnavailable)):
+                gallery.topk(x, 4, backend=backend, **more)
+        wide = gallery.topk(x, 4, backend="cuda", dtype="float64").distances
+        np.testing.assert_array_equal(wide, gallery.topk(x, 4, backend="numpy", dtype="float64").distances)
+    with pytest.raises(cmf.BackendUnavailable):  # the driver is gone
+        gallery.topk(x, 4, backend="cuda")
+
+
+def test_another_device_is_not_asked(plans):
+    gallery, x = cmf.Gallery(Y), queries()
+    with emulated(devices=2) as driver:
+        for _ in range(2):
+            same(gallery, x)
+        with driver.on(1):
+            same(gallery, x)
+            same(gallery, x)
+    assert len(plans) == 2
 
 
 def test_another_kind_of_search_is_planned(plans):
@@ -114,8 +156,16 @@ def test_a_device_that_is_full_goes_the_long_way(monkeypatch, plans):
     gallery = cmf.Gallery(Y)
     with emulated() as driver:
         same(gallery, queries())
-        monkeypatch.setattr(again, "uploaded", lambda *_: (_ for _ in ()).throw(driver.out_of_memory()))
+        monkeypatch.setattr(driver, "replay", lambda *_: (_ for _ in ()).throw(driver.out_of_memory()))
         same(gallery, queries())
+    assert len(plans) == 2
+
+
+def test_a_copy_of_a_gallery_begins_anew(plans):
+    gallery = cmf.Gallery(Y)
+    with emulated():
+        same(gallery, queries())
+        same(pickle.loads(pickle.dumps(gallery)), queries())
     assert len(plans) == 2
 
 

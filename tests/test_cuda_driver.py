@@ -50,6 +50,7 @@ def planted(monkeypatch, count):
     )
     monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(cuda=cuda, RawModule=module, ndarray=Array))
     drivers._launcher.cache_clear()
+    monkeypatch.setattr(drivers, "_cupy", drivers.Cupy)  # another one for each test
     return launched
 
 

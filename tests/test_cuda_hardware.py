@@ -1,5 +1,7 @@
 """`topk(..., backend="cuda")` on a real GPU, where there is one: the hard rows of the emulator, the bits of NumPy."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ import cases
 import crossmodal_fast as cmf
 from crossmodal_fast import _dispatch
 from crossmodal_fast.kernels.tiles.cuda import driver as drivers
-from crossmodal_fast.kernels.tiles.cuda import search
+from crossmodal_fast.kernels.tiles.cuda import graph, search
 from searches import border, everything, flat
 
 
@@ -100,6 +102,53 @@ def test_small_searches_again(metric):
         found, wanted = (gallery.topk(x, 5, backend=backend) for backend in ("cuda", "numpy"))
         for part, other in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(part, other)
+
+
+def test_small_searches_on_other_streams_and_by_several_threads():
+    import cupy as cp
+
+    rng = np.random.default_rng(28)
+    gallery = cmf.Gallery(rng.standard_normal((20_000, 64)).astype(np.float32))
+    several = [rng.standard_normal((4, 64)).astype(np.float32) for _ in range(40)]
+    wanted = [gallery.topk(x, 5, backend="numpy") for x in several]
+
+    def searched(x):
+        return gallery.topk(x, 5, backend="cuda")
+
+    def elsewhere(x):
+        with cp.cuda.Stream(non_blocking=True):
+            return searched(x)
+
+    for call in (searched, elsewhere):
+        for _ in range(3):
+            searched(several[0])
+        with ThreadPoolExecutor(4) as threads:
+            for found, other in zip(threads.map(call, several), wanted, strict=True):
+                np.testing.assert_array_equal(found.indices, other.indices)
+                np.testing.assert_array_equal(found.distances, other.distances)
+
+
+def test_small_searches_are_graphs(monkeypatch):
+    """And one by one where CUDA makes none, with the same answer; other products in between do not spoil them."""
+    import cupy as cp
+
+    rng, seen = np.random.default_rng(29), []
+    gallery = cmf.Gallery(rng.standard_normal((20_000, 64)).astype(np.float32))
+    x, a = rng.standard_normal((3, 64)).astype(np.float32), cp.ones((512, 4096), cp.float16)
+    wanted = gallery.topk(x, 5, backend="numpy")
+    begun = graph.Graph.__call__
+    monkeypatch.setattr(graph.Graph, "__call__", lambda *given: seen.append(1) or begun(*given))
+    for wrong in (False, True):
+        for _ in range(4):
+            product = a @ a.T
+            found = gallery.topk(x, 5, backend="cuda")
+            np.testing.assert_array_equal(found.indices, wanted.indices)
+            np.testing.assert_array_equal(found.distances, wanted.distances)
+            assert bool((product == 4096).all())
+        assert len(seen) == 3
+        gallery = cmf.Gallery(gallery.vectors)
+        if not wrong:
+            monkeypatch.setattr(graph, "cublas", lambda _: (_ for _ in ()).throw(OSError()))
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine", "cityblock"])

@@ -1,6 +1,7 @@
 """What a search is told about its pairs, and what it reports."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -92,6 +93,7 @@ class Stats:
     precision: str = "float64"
     prepare_seconds: float = 0.0
     scan_seconds: float = 0.0
+    again: Any = None  # again(X, distances, indices) does another search like this one, where that is quicker
 
     @classmethod
     def of(cls, several):

@@ -2,17 +2,19 @@
 
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Prepared:
-    """Codes by name. Searches may go on while others replace it: a name is added once, nothing changes.
+    """Codes by name. Searches may go on while others replace it: a name is added once, no codes change.
 
     Codes know `extended(rows, start)`, `kept(rows, kept)` and `nbytes`.
     """
 
     rows: object  # `Rows` of the gallery
     made: dict = field(default_factory=dict)
+    again: Any = None  # of the last search that left it: what it was asked for, and what does one like it
     _making: dict = field(default_factory=dict)  # a lock for each name
 
     def of(self, name, make):

@@ -10,7 +10,6 @@ Sum     canonical (`tiles/cuda/rerank.cu`)
 
 import threading
 import time
-from contextlib import suppress
 
 import numpy as np
 
@@ -90,20 +89,14 @@ def _searched(driver, x, part, metric, k, max_bytes, keep, tick):
                 told(rows.start * len(y) + len(queries) * (here.start + len(here)))
                 if here is not search.part:
                     found = onward(lists, answer, found)
-            again.note(search, queries, answer, max_bytes)
+            stats.again = again.note(search, queries, answer, max_bytes)
             search.done(queries, answer["said"])
             keep(rows, answer["value"], answer["index"])
 
         search.run(block)
         return stats
 
-    stats = None
-    with suppress(driver.out_of_memory):
-        stats = again.searched(driver, x, part, metric, k, max_bytes, keep)
-    if stats is None:
-        return fitted(driver, max_bytes, searched)
-    told(len(x) * len(y))
-    return stats
+    return fitted(driver, max_bytes, searched)
 
 
 def _merged(driver, x, parts, metric, k, max_bytes, keep, tick):

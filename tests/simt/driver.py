@@ -10,6 +10,7 @@ import numpy as np
 
 import simt
 from crossmodal_fast.kernels.tiles.cuda import driver as drivers
+from crossmodal_fast.kernels.tiles.cuda.graph import Product, Singly
 from crossmodal_fast.kernels.tiles.cuda.lanes import TILES, Same
 
 _one_block = threading.Lock()  # the emulator has one processor, whoever calls
@@ -183,7 +184,10 @@ class Emulated:
         exact = x @ y.T
         self._move(x, y, exact)
         score[:, : len(y_nd)] = (exact * np.float32(scale)).astype(np.float16)
-        drivers.note(lambda: partial(self.gemm, x_md, y_nd, score, scale))
+        drivers.note(lambda: Product(self.gemm, (x_md, y_nd, score, scale)))
+
+    def replay(self, rows, block, calls):
+        return Singly(self, rows, block, calls)
 
     def product(self, x_md, y_nd, out_mn, *, added=False):
         assert x_md.dtype == y_nd.dtype == out_mn.dtype

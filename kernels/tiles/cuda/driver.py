@@ -1,9 +1,10 @@
 """The narrow way to a GPU: memory, copies, kernels, products of codes. CuPy here, an emulator in the tests.
 
 A driver has `xp` (NumPy's names on its arrays), `empty`, `view`, `array`, `put`, `host` and `into` (memory, and copies
-to the device and back), `launch`, `gemm`, `product` and `products`, `room` (bytes that are free), `mark` (all that was
-asked for so far), `lane` (a second queue of launches), `release`, `out_of_memory`, and `device`, `devices` and `on`
-(which one, how many, another one inside a block). Nothing else of CuPy is used by the launchers.
+to the device and back), `launch`, `gemm`, `product` and `products`, `replay` (what was noted of those, once more),
+`room` (bytes that are free), `mark` (all that was asked for so far), `lane` (a second queue of launches), `release`,
+`out_of_memory`, and `device`, `devices` and `on` (which one, how many, another one inside a block). Nothing else of
+CuPy is used by the launchers.
 """
 
 import contextlib
@@ -11,12 +12,13 @@ import ctypes
 import re
 import struct
 import threading
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from . import obstacles, staging
+from .graph import Graph, Product, Singly
 from .lanes import Beside, Same
 
 HERE = Path(__file__).resolve().parent
@@ -34,7 +36,12 @@ _noting = threading.local()  # .calls: where launches of this thread are noted
 
 def current():
     """The driver that launchers use."""
-    return _replacements[-1] if _replacements else Cupy()
+    return _replacements[-1] if _replacements else _cupy()
+
+
+@cache
+def _cupy():
+    return Cupy()
 
 
 @contextlib.contextmanager
@@ -186,6 +193,10 @@ class Cupy:
 
     def gemm(self, x_md, y_nd, score, scale):
         """score (m, stride)[:, :n] = scale x y^T of fp16 codes, summed in fp32, rounded once to fp16."""
+        self._gemm(self.xp.cuda.cublas.gemmEx, x_md, y_nd, score, scale)
+        note(lambda: Product(self.gemm, (x_md, y_nd, score, scale)))
+
+    def _gemm(self, gemm_ex, x_md, y_nd, score, scale):
         (m, d), n = x_md.shape, len(y_nd)
         cublas = self.xp.cuda.cublas
         handle = self.xp.cuda.device.get_cublas_handle()
@@ -194,13 +205,22 @@ class Cupy:
         mode = cublas.getMathMode(handle)
         cublas.setMathMode(handle, WHOLE_SUMS)
         try:
-            cublas.gemmEx(
+            gemm_ex(
                 handle, cublas.CUBLAS_OP_T, cublas.CUBLAS_OP_N, n, m, d, one, y_nd.data.ptr, FLOAT16, d,
                 x_md.data.ptr, FLOAT16, d, zero, score.data.ptr, FLOAT16, score.shape[1], IN_FLOAT32, -1,
             )  # fmt: skip
         finally:
             cublas.setMathMode(handle, mode)
-        note(lambda: partial(self.gemm, x_md, y_nd, score, scale))
+
+    def replay(self, rows, block, calls):
+        """replay(queries): copy them to rows, do the noted calls again, and return what is in the block then."""
+        try:
+            return Graph(self.xp, self._captured, rows, block, calls)
+        except (OSError, RuntimeError):  # cuBLAS goes by another name, or CUDA is too old
+            return Singly(self, rows, block, calls)
+
+    def _captured(self, product, library):
+        self._gemm(library.cublasGemmEx, *product.arguments)
 
     def product(self, x_md, y_nd, out_mn, *, added=False):
         """out = x y^T (added: out + that), all float32 or all float64; x and y may be columns of wider rows."""

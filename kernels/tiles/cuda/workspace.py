@@ -38,7 +38,10 @@ class Workspace:
 
     def answer(self, after=None):
         """Name -> array on the host. Waits for the device, or for a mark alone."""
-        block = self.driver.host(self.block, after)
+        return self.split(self.driver.host(self.block, after))
+
+    def split(self, block):
+        """Name -> array of a block that has come to the host."""
         return {
             name: block[at : at + nbytes].view(dtype).reshape(shape)
             for name, (at, shape, dtype, nbytes) in self.layout.items()
