@@ -400,3 +400,12 @@ def test_jobs_still_run_while_the_interpreter_ends():
             pool.run([lambda: None] * 3)
     """)
     assert output == ["2"]
+
+
+@pytest.mark.parametrize(("rows", "nbytes"), [(0, 0), (1, 1 << 30), (7, 100), (100, 1 << 30), (5, 8 << 20)])
+def test_stretches_cover_all_rows_once(rows, nbytes):
+    seen = []
+    with pool.at_most(4):
+        pool.over(rows, nbytes, lambda start, stop: seen.append((start, stop)))
+    assert [row for start, stop in sorted(seen) for row in range(start, stop)] == list(range(rows))
+    assert len(seen) <= max(1, min(4, rows, nbytes // pool.COPIED))

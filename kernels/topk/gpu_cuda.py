@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from ..tiles import metrics
+from ..tiles import metrics, pool
 from ..tiles import plan as host
 from ..tiles.cuda import again, direct, shares
 from ..tiles.cuda import driver as drivers
@@ -24,6 +24,7 @@ from ..tiles.filters import Stats
 from ..tiles.shortlist import foremost
 from . import cpu_numpy
 
+KEPT_BY_ONE = 1 << 18  # bytes of an answer that one thread puts into its place, where pages are new: 1 ms a MB
 WAITING_BYTES = 64  # of an entry that waits for those of other devices: found, joined, sorted
 
 
@@ -43,8 +44,11 @@ def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tic
     began, biased = time.perf_counter(), filters.bias is not None
 
     def keep(rows, value, index):
-        indices[rows] = index
-        distances[rows] = metrics.returned(metric, value, distances.dtype, biased)
+        def stretch(start, stop):
+            indices[rows][start:stop] = index[start:stop]
+            distances[rows][start:stop] = metrics.returned(metric, value[start:stop], distances.dtype, biased)
+
+        pool.over(len(index), index.nbytes + value.nbytes, stretch, KEPT_BY_ONE)
 
     parts = shares.of(driver, x, y, filters, prepared)
     if len(parts) == 1:

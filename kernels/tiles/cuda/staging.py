@@ -6,7 +6,6 @@ Cost: an H100 took pageable memory at 17 GB/s and pinned memory at 46; one threa
 import contextlib
 import threading
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from .. import pool
 
 WORTH = 8 << 20  # bytes; less is copied as it is: a search with 6 MB of queries took 2.7 ms, by buffers 2.9 to 3.2
 LEAST, BUFFER, BUFFERS = 4 << 20, 32 << 20, 3
-THREAD_BYTES = 2 << 20  # less takes a thread longer to start than to copy: 30 MB took 3.7 ms, by 1 MB 4.0, by 4 MB 5.4
 TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
 _making = threading.Lock()
 
@@ -100,6 +98,4 @@ def _emptied(part, buffer, done):
 
 def _moved(target, source):
     """Copy rows with all threads."""
-    shares = max(1, min(pool.threads(), len(source), source.nbytes // THREAD_BYTES))
-    edges = [len(source) * share // shares for share in range(shares + 1)]
-    pool.run([(lambda a=a, b=b: np.copyto(target[a:b], source[a:b])) for a, b in pairwise(edges)])
+    pool.over(len(source), source.nbytes, lambda start, stop: np.copyto(target[start:stop], source[start:stop]))
