@@ -27,7 +27,7 @@ test test-all: export PYTHONDONTWRITEBYTECODE :=
 test: check docs  ## all that CI runs: ruff, mypy, the documentation and the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-test-all: check  ## the tests that take minutes as well
+test-all: $(VENV)/installed-peers check docs  ## the tests that take minutes as well, and those beside peers (installs torch)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m ''
 
 check: $(VENV)/installed-test  ## ruff and mypy

@@ -12,7 +12,7 @@ import crossmodal_fast as cmf
 import judge
 from cases import BFLOAT16, GEMM_FAMILY, arrays
 from crossmodal_fast.kernels.ranks import reference as ranks_law
-from crossmodal_fast.kernels.tiles import packed, pool, sweep, worth
+from crossmodal_fast.kernels.tiles import engine, packed, pool, sweep, worth
 from crossmodal_fast.kernels.topk import reference as topk_law
 from crossmodal_fast.kernels.within import reference as within_law
 from least import least_max_bytes
@@ -32,6 +32,19 @@ def test_biases_of_all_sizes_and_both_signs(metric, size):
     for u, v in ((1, -1), (1e6, 1)):
         bias = u * size * rng.standard_normal(7), v * size * rng.standard_normal(90)
         every_search(x, y, 8, metric, "numba", bias=bias)
+
+
+@pytest.mark.parametrize(("precision", "ranges"), [("int8", 3), ("int16", 3 * engine.JOBS_PER_THREAD)])
+def test_few_queries_in_bytes_have_a_range_of_the_gallery_for_each_thread(precision, ranges, monkeypatch):
+    """Beginnings of lists cost them more than a thread that waits."""
+    x, y = random(3, 4000, 24)
+    asked, plain = [], engine.Search.shares
+    monkeypatch.setattr(engine.Search, "shares", lambda *given: asked.append(plain(*given)) or asked[-1])
+    found, wanted = (cmf.topk(x, y, 5, **more) for more in (
+        {"precision": precision, "n_threads": 3, "backend": "numba"}, {"backend": "numpy"}))  # fmt: skip
+    for part, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(part, other)
+    assert asked[-1][0] == ranges
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])

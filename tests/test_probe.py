@@ -72,7 +72,8 @@ def test_no_rows_are_too_strange(metric, monkeypatch):
 
 
 def test_only_long_searches_are_looked_at():
-    assert cost.worth_a_look(2000, 100_000, 256, 10, 0, 1 << 30) == ("int6" in cost._rates())
+    looked = "int6" in cost._rates() or cost._machine() in cost.VALUES
+    assert cost.worth_a_look(2000, 100_000, 256, 10, 0, 1 << 30) == looked
     assert not cost.worth_a_look(200, 10_000, 256, 10, 0, 1 << 30)
     assert not cost.worth_a_look(2000, 100_000, 256, 10, 10, 1 << 30)
     assert not cost.worth_a_look(2000, 100_000, 256, 0, 0, 1 << 30)
@@ -80,10 +81,19 @@ def test_only_long_searches_are_looked_at():
 
 
 def test_rows_that_a_store_must_bring_are_looked_at_less(monkeypatch):
-    monkeypatch.setattr(cost, "_rates", lambda: cost.RATES["avx2"])
+    monkeypatch.setattr(cost, "_machine", lambda: "avx2")
     left = {"int6": 0.05, "int7": 0.001, "int8": 1e-4}
     kinds = [cost.precision(488_000, 768, 10, 0, left, stored) for stored in (False, True)]
     assert kinds == ["int7", "int16"]
+
+
+@pytest.mark.parametrize(
+    ("k", "left", "kind"), [(10, 4.4e-4, "int8"), (100, 3.2e-3, "int16"), (10, 0.02, "int16"), (10, None, "int16")]
+)
+def test_bytes_are_taken_where_they_leave_little(k, left, kind, monkeypatch):
+    """As they did in pairs on a Zen 4: normal rows, many neighbours, log-normal rows, and rows not looked at."""
+    monkeypatch.setattr(cost, "_machine", lambda: "avx512vnni on znver4")
+    assert cost.precision(100_000, 768, k, 0, left and {"int8": left}) == kind
 
 
 def test_what_does_not_fit_takes_other_codes(monkeypatch):

@@ -188,7 +188,11 @@ class Search:
         return True
 
     def shares(self, count, keeper):
-        """(gallery ranges, query panels a job): enough jobs for all threads; columns belong to one job each."""
+        """(gallery ranges, query panels a job): enough jobs for all threads; columns belong to one job each.
+
+        Every range has lists and thresholds of its own, whose beginnings cost codes of bytes more than an idle thread:
+        200 queries of 100,000 rows (int8, d = 768, 2 threads) took 225 ms in 8 ranges and 58 in 2.
+        """
         threads = pool.threads()
         if keeper.owns_columns:
             return threads, count
@@ -198,6 +202,8 @@ class Search:
         if jobs < wanted <= count * 2 and count > 2 * wanted:
             step = -(-count // wanted)
             jobs = -(-count // step)
+        if self.kind.code == "int8":
+            wanted = threads
         return (1 if 2 * jobs > wanted else -(-wanted // jobs)), step
 
     def _job_panels(self):

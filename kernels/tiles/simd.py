@@ -111,6 +111,12 @@ def runnable():
     return tuple(machine for machine in MACHINES if found.issuperset(machine.needs))
 
 
+@cache
+def processor():
+    """LLVM's name of the CPU that code is made for: "znver4"."""
+    return cpu_target.target_context.codegen().magic_tuple()[1]
+
+
 class Emitter:
     """The IR of one tile."""
 
