@@ -1,6 +1,7 @@
 """The law on trial: against exact fractions, against plain Python floats, against SciPy."""
 
 import math
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.spatial.distance import cdist
 
 from cases import CASES, METRICS, MINKOWSKI_P, arrays, law_kwargs
 from crossmodal_fast.kernels.pairwise import reference as pairwise_law
+from crossmodal_fast.kernels.softmax import reference as softmax_law
 from crossmodal_fast.kernels.topk import reference as topk_law
 from crossmodal_fast.kernels.transfer import reference as transfer_law
 from grids import naming
@@ -233,3 +235,24 @@ def test_transfer_divides_by_the_length():
     value = transfer_law.transfer_which(e, np.array([m, m]), which, biases, normalize=True)
     np.testing.assert_allclose(value[2], [0, 0, 1])
     np.testing.assert_allclose(value[0], np.array([3, 4, 5]) / np.sqrt(50))
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-5, 1.0, 30.0])
+def test_log_sums_against_sixty_digits(spread):
+    """Within what the judge grants the law, whatever the number of terms."""
+    scores = spread * np.random.default_rng(8).uniform(-1, 0, (3, 5000))
+    scores[:, 0] = 0
+    with localcontext(prec=60):
+        for found, terms in zip(softmax_law.softmax(scores), (scores, scores.T), strict=True):
+            for value, row in list(zip(found, terms.tolist(), strict=True))[:5]:
+                true = sum(Decimal(term).exp() for term in row).ln()
+                assert abs(Decimal(float(value)) - true) <= (10 + math.log(len(row))) * 2.0**-53
+
+
+def test_log_sums_of_what_is_not_finite():
+    inf, nan = np.inf, np.nan
+    scores = np.array([[-inf, -inf, -inf], [inf, 800.0, -inf], [inf, nan, 0.0], [nan, -inf, -inf], [-inf, 2.0, -inf]])
+    rows, columns = softmax_law.softmax(scores)
+    np.testing.assert_array_equal(rows, [-inf, inf, nan, nan, 2.0])
+    np.testing.assert_array_equal(columns, [nan, nan, 0.0])
+    np.testing.assert_array_equal(softmax_law.softmax(scores[:, :0])[0], np.full(5, -inf))

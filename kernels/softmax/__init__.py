@@ -11,8 +11,9 @@ terms in a sum, each result is within
 
 of the exact value, where terms come in B blocks: a sum is 1-Lipschitz in the largest error of its terms; what a term
 loses when its distance z from the largest is rounded weighs sum e**-z z w / sum e**-z <= w log N (the entropy of the
-weights); an exponential is within 8 w of its value; sums are float64, rescaled once a block at most. NaN and infinity
-give what the formula gives.
+weights); an exponential is within 8 w of its value; sums are float64, rescaled once a block at most. The logarithm and
+the last addition are in it too: a sum is large where partial sums are small (docs/accuracy.md). NaN and infinity give
+what the formula gives.
 Cost: 2 m n d flops and m n exponentials for each of the two.
 Source: running sums, Milakov and Gimelshein (2018); bounds direct from the definition.
 """
