@@ -92,6 +92,18 @@ def _path(name: str, value: str | os.PathLike[str], folder: Path | None) -> Path
     return path
 
 
+class _Bounded(io.BufferedReader):
+    """A file that is asked for what it holds, no more: a read makes room for all it wants, 2 GiB by a spoiled PNG."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self.bytes = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self.bytes - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
 def _picture_of_file(path: Path) -> tuple[bytes, str]:
     """A thumbnail through Pillow; without it small files of the common formats as they are."""
     if importlib.util.find_spec("PIL") is None:
@@ -104,7 +116,7 @@ def _picture_of_file(path: Path) -> tuple[bytes, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Pillow's, of fields that a picture can do without
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            with _Bounded(path) as held, Image.open(held, formats=FORMATS) as image:
                 image.thumbnail((2 * SIDE, 2 * SIDE))  # first, as JPEG then decodes no more than is needed
                 small = ImageOps.exif_transpose(image)
                 small.thumbnail((SIDE, SIDE))
