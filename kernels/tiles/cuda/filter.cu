@@ -98,9 +98,8 @@ filter(const SCORE* __restrict__ score, int rows, int columns, int stride, int f
     Eight held[TOGETHER];
 #pragma unroll
     for (int u = 0; u < TOGETHER; u++) {  // all loads are under way before the first row is looked at
-      const bool here = first + u < size && left < columns;
-      const Eight* from = reinterpret_cast<const Eight*>(score + (long long)(top + first + u) * stride + left);
-      held[u] = here ? *from : Eight{};
+      const long long from = (long long)(top + min(first + u, size - 1)) * stride + min(left, stride - EACH);
+      held[u] = *reinterpret_cast<const Eight*>(score + from);  // beyond the tile its last ones: zeros spilled on sm_120
     }
 #pragma unroll
     for (int u = 0; u < TOGETHER; u++) {
