@@ -1,5 +1,7 @@
 """`topk(..., backend="cuda")` by every metric on the emulator: the bits of NumPy."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -97,10 +99,14 @@ def test_parts_blocks_and_a_kept_gallery(metric, emulated, monkeypatch):  # noqa
     found = gallery.topk(x, 5, backend="cuda")
     np.testing.assert_array_equal(found.indices, wanted.indices)
     np.testing.assert_array_equal(found.distances, wanted.distances)
-    driver.free = 50_000  # bytes: the gallery comes in parts
-    del driver.launched[:]
+    plans, plan = [], search.plan
+    monkeypatch.setattr(search, "plan", lambda *sizes: plans.append(plan(*sizes)) or plans[-1])
+    driver.free = 1
+    with pytest.raises(ValueError, match="the device must have") as refused:
+        cmf.topk(x, y, 5, metric, backend="cuda", **keywords)
+    driver.free = int(re.search(r"have (\d+) bytes", str(refused.value))[1]) * 3 // 2
     same(x, y, 5, metric)
-    assert driver.launched.count("filter") > 6
+    assert [len(found.groups(len(y))) > 2 for found in plans] == [True]
 
 
 EUCLIDEAN = pytest.param("euclidean", marks=pytest.mark.heavy)
