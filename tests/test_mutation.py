@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,16 @@ def test_a_mutant_takes_the_place_of_functions_that_are_there(module):
     assert (add(1), planted_source.outer(10)(1)) == (-9, -9)
     outside = number("(module): LIMIT = 3 -> LIMIT = 4")
     assert not planting.in_place(SOURCE, outside, module, known)
+
+
+def test_what_others_left_of_a_dead_object_is_passed_by(module):
+    """Any question to such a proxy is an error, and libraries leave them."""
+    import planted_source
+
+    proxy = weakref.proxy(type("Gone", (), {})())
+    with pytest.raises(ReferenceError):
+        isinstance(proxy, type)
+    assert planted_source.area in planting.functions(module)
 
 
 def test_a_generator_that_is_none_any_more_is_left_to_the_import(module):
