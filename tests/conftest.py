@@ -1,5 +1,6 @@
 """What all tests share: the backends, and the data beside the project."""
 
+import sys
 from pathlib import Path
 
 import checkout  # noqa: F401 - before the package
@@ -15,6 +16,7 @@ ON_NUMBA = {  # files whose tests run on it without saying so in their names
     "test_panels", "test_probe", "test_products", "test_selfjoin", "test_stress", "test_thresholds",
 }  # fmt: skip
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+starts = []  # (the bits of a generator that lies in a file, their state once that had been imported)
 
 
 def pytest_configure(config):
@@ -29,6 +31,17 @@ def pytest_collection_modifyitems(items):
     Beside each other they would compile the same kernels twice.
     """
     items.sort(key=lambda item: not (item.path.stem in ON_NUMBA or "numba" in item.name))
+    own = {path.stem for path in Path(__file__).parent.glob("*.py")}
+    for name, module in [*sys.modules.items()]:
+        if name.rpartition(".")[2] in own:
+            streams = [value.bit_generator for value in vars(module).values() if type(value) is np.random.Generator]
+            starts.extend((stream, stream.state) for stream in streams)
+
+
+def pytest_runtest_setup():
+    """What a test draws of its file's generator is the same, whichever tests have run before it."""
+    for stream, state in starts:
+        stream.state = state
 
 
 @pytest.fixture(params=BACKENDS)

@@ -360,6 +360,13 @@ def picture_of_a_hundred_thousand_pixels_a_side(path):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
 
 
+@hostile(lambda path: shown(path), ".png", "PIL")
+def picture_of_a_block_of_two_gib(path):
+    pixels = chunk(b"IDAT", b"damaged" + zlib.compress(bytes(28)))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 3, 8, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + b"\x80" + pixels[1:])
+
+
 @hostile(lambda path: shown(path), ".eps", "PIL")
 def picture_that_is_a_program(path):
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(ran) (w) file closefile showpage\n%%EOF\n")

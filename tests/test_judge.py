@@ -243,3 +243,12 @@ def test_unit_transfer_judge_draws_the_line_at_the_bound(dtype):
     spoiled[4, 0] = np.finfo(dtype).tiny  # a row of zeros stays what it is
     with pytest.raises(AssertionError, match="entry"):
         judge.unit_transfer_within_bound(spoiled, e, m)
+
+
+RNG = np.random.default_rng(5)
+AFTER_IMPORT = np.random.default_rng(5).random(3)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_numbers_of_a_test_do_not_hang_on_those_before_it(number):
+    np.testing.assert_array_equal(RNG.random(3), AFTER_IMPORT)
