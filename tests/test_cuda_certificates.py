@@ -109,11 +109,23 @@ def afar(seed=6, d=4):
     return x, np.concatenate([y, -y]), "sqeuclidean"
 
 
+def turned(attack):
+    """The same rows with the sides changed: the columns among the rows of the gallery."""
+
+    def columns():
+        x, y, *rest = attack()
+        return y, x, *rest
+
+    columns.__name__ = f"columns_of_{attack.__name__}"
+    return columns
+
+
 def around():
     """Rows at nearly one distance around each of three queries."""
     return *shell(3, 100, 24, 1e-3, np.float32), "sqeuclidean"
 
 
+COLUMNS_OF_ONE_CODE, COLUMNS_AROUND = turned(one_code_each), turned(around)
 ALL = {"topk", "topk_both", "within", "ranks"}
 REST = "to_float_up(__dsqrt_rn(rest_squares) * units)"
 CODE = "const double code = widen(code_norm[i]) * ROOM;"
@@ -148,7 +160,19 @@ FAULTS = {  # what is too small -> the search, the operations that it spoils, th
         around, {"topk"}, "bound.cu", ("to_float_up(scale * score_unit)", "to_float_up(scale * score_unit * 1.01)"),
     ),
     "half the offset of a row of the gallery": (
-        around, {"topk"}, "bound.cu", ("2 * CODE_BITS - 1) : 0", "2 * CODE_BITS - 2) : 0"),
+        around, {"topk"}, "bound.cu",
+        ("scale * power_of_two(2 * CODE_BITS - 1)", "scale * power_of_two(2 * CODE_BITS - 2)"),
+    ),
+    "a lower bound of a column one margin below the upper": (
+        COLUMNS_OF_ONE_CODE, {"topk_both"}, "bounds.cuh",
+        ("low = reached - x.w * below(upper, x, y)", "low = reached - 0.5f * x.w * below(upper, x, y)"),
+    ),
+    "half the offset of a row where columns are compared": (
+        COLUMNS_AROUND, {"topk_both"}, "bound.cu",
+        ("square[i] * q * q * units", "square[i] * q * q * units / 2"),
+    ),
+    "the scale of a row off by a hundredth where columns are compared": (
+        COLUMNS_AROUND, {"topk_both"}, "bound.cu", ("made[p].w = to_float(q)", "made[p].w = to_float(1.01 * q)"),
     ),
 }  # fmt: skip
 

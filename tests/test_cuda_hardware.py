@@ -1,6 +1,7 @@
 """`topk(..., backend="cuda")` on a real GPU, where there is one: the hard rows of the emulator, the bits of NumPy."""
 
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import pytest
 import cases
 import crossmodal_fast as cmf
 from crossmodal_fast import _dispatch
+from crossmodal_fast.kernels.tiles.cuda import columns, graph, search
 from crossmodal_fast.kernels.tiles.cuda import driver as drivers
-from crossmodal_fast.kernels.tiles.cuda import graph, search
 from searches import border, everything, flat
 
 
@@ -91,6 +92,37 @@ def test_many_tiles_are_read_beside_those_that_follow(metric, monkeypatch):
     for _ in range(5):
         for part, other in zip(gallery.topk(x, 10, backend="cuda"), wanted, strict=True):
             np.testing.assert_array_equal(part, other)
+
+
+def both(x, y, k, metric, **keywords):
+    """How often the lists of the columns were tightened, for the bits of NumPy on both sides; 0: two passes."""
+    tightened, tighten = [], columns.Columns.tighten
+    with mock.patch.object(columns.Columns, "tighten", lambda made: tightened.append(1) or tighten(made)):
+        found = cmf.topk_both(x, y, k, metric, backend="cuda", **keywords)
+    wanted = cmf.topk_both(x, y, k, metric, backend="numpy", **keywords)
+    for side, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(side.indices, other.indices)
+        np.testing.assert_array_equal(side.distances, other.distances)
+    return len(tightened)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine"])
+@pytest.mark.parametrize("name", [name for name in cases.CASES if name != "no-query"])
+def test_both_sides_of_hard_rows(name, metric):
+    x, y = cases.arrays(name)
+    both(x, y, (min(3, len(y)), min(2, len(x))), metric, check_finite=False)
+    both(y, x, (min(3, len(x)), min(2, len(y))), metric, check_finite=False)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine"])
+def test_both_sides_of_many_rows(metric, monkeypatch):
+    rng = np.random.default_rng(25)
+    x, y = (rng.standard_normal((rows, 96)).astype(np.float32) for rows in (6000, 9000))
+    assert both(x, y, (10, 7), metric) > 2
+    assert both(x, y, (10, 7), metric, exclude=np.arange(6000), mask=np.arange(9000) % 5 > 0) > 2
+    monkeypatch.setattr(search, "TILE_SCORES", 1 << 20)  # tiles that are read beside those that follow
+    assert both(x[np.argsort(x[:, 0])], y, (10, 7), metric) > 2
+    assert both(x, y, (10, 7), metric, max_bytes=1 << 24) == 0
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine", "correlation"])

@@ -187,6 +187,25 @@ def test_bounds_hold_the_keys_of_exact_arithmetic(form, biased, run):
     assert (upper + spare >= key).all()
     assert (lower - spare <= key).all()
 
+    out, added, widest, turn = np.zeros((m, 4), np.float32), np.zeros(m, np.float32), sides[0]["largest"], 5
+    measured = [sides[0][name] for name in ("exponent", "norm", "code_norm", "rest", "square")]
+    run("bound", 2, [np.int32(m), unit, None, *losses, np.int32(d), *measured, bias[0], None, np.uint32(turn), out,
+                     *[None] * 4, widest, added], block=32, FORM=form, SIDE=0, TURNED=1)  # fmt: skip
+    order = np.arange(m) * turn % m
+    np.testing.assert_array_equal(out[:, :3], made[0][order, :3])
+    q, p = exactly(out)[:, 3:], exactly(added)[:, None]
+    if form == 2:
+        common = inner * exactly(scale) - exactly(bias[1][place])[None] - exactly(bias[0])[:, None]
+    else:
+        common = inner - (exactly((y[place] ** 2).sum(axis=1)) / 2 if form == 0 else 0)
+        common = common - (exactly((x**2).sum(axis=1))[:, None] / 2 if form == 0 else 0)
+        common = common + (np.add.outer(exactly(bias[0]), exactly(bias[1][place])) if biased else 0)
+        common = common * Fraction(2) ** (28 - int(unit[0]) - int(widest[0]))
+    common, below = common[order], (upper - lower)[order]
+    upper = upper[order] * q + p
+    assert (upper >= common).all()
+    assert (upper - q * below - Fraction(RAISED_TWICE) * abs(p) - Fraction(SLOP) * abs(upper) <= common).all()
+
 
 def test_a_row_that_no_bound_holds_is_kept_and_one_that_is_left_out_is_not(run):
     y = np.array([[1.0, 2], [np.nan, 0], [2.0**90, 1], [3, 4]])

@@ -41,9 +41,10 @@ VARIANTS = {  # macros a kernel is compiled with, the first is the default
     "prepare.cu": [
         {"INPUT": kind} for kind in ("float", "double", "float16", "bfloat16", "signed char", "unsigned char")
     ],
-    "bound.cu": [{"FORM": form, "SIDE": side} for form in range(3) for side in range(2)],
+    "bound.cu": [{"FORM": form, "SIDE": side} for form in range(3) for side in range(2)]
+    + [{"FORM": form, "SIDE": 0, "TURNED": 1} for form in range(3)],
     "goal.cu": [{"FORM": form} for form in range(3)],
-    "filter.cu": [{"SCORE": kind} for kind in ("float16", "float")],
+    "filter.cu": [{"SCORE": "float16"}, {"SCORE": "float"}, {"BOTH": 1}],
     "rerank.cu": [{"INPUT": kind, "METRIC": form} for form in range(3) for kind in ("float", "double", "signed char")],
     "tighten.cu": [{"TURNED": 0}, {"TURNED": 1}],
     "vectors.cu": [{"INPUT": "float"}, {"INPUT": "double"}],

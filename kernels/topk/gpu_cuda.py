@@ -2,9 +2,11 @@
 
 Work    blocks of queries x parts of the gallery, one part where all of it fits the device (`tiles/cuda/search.py`,
         `tiles/cuda/best.py`), on each of the devices that share it (`tiles/cuda/shares.py`); queries that no list can
-        hold are searched on the host, by NumPy's kernel. Columns are searched like rows, in a pass of their own
+        hold are searched on the host, by NumPy's kernel. Columns take what is theirs from the pass of the rows where
+        the device holds both sides and all lists (`tiles/cuda/columns.py`); elsewhere they have a pass of their own
 Shapes  x (m, d), y (n, d) -> (value (m, k), index (m, k)), and for two of `out` (value (n, k_columns), index)
-Cost    2 m n d fp16 operations, or some in float64 for metrics without products; device memory at most max_bytes
+Cost    2 m n d fp16 operations a pass, or some in float64 for metrics without products; device memory at most
+        max_bytes
 Sum     canonical (`tiles/cuda/rerank.cu`)
 """
 
@@ -15,7 +17,7 @@ import numpy as np
 
 from ..tiles import metrics, pool
 from ..tiles import plan as host
-from ..tiles.cuda import again, direct, shares
+from ..tiles.cuda import again, columns, direct, shares
 from ..tiles.cuda import driver as drivers
 from ..tiles.cuda.best import Best, Found, best, onward
 from ..tiles.cuda.search import Search, fitted, objection
@@ -39,68 +41,90 @@ def topk(x, y, metric, *, out, filters, max_bytes, precision, prepared=None, tic
     """
     if len(out) > 1:
         return _both(x, y, metric, out=out, filters=filters, max_bytes=max_bytes, precision=precision, tick=tick)
-    ((distances, indices),), driver, k = out, drivers.current(), out[0][1].shape[1]
+    driver, k = drivers.current(), out[0][1].shape[1]
     host.plan(len(x), len(y), x.shape[1], k, 0, max_bytes)  # of NumPy's kernel: said now, not when it is needed
-    began, biased = time.perf_counter(), filters.bias is not None
-
-    def keep(rows, value, index):
-        def stretch(start, stop):
-            indices[rows][start:stop] = index[start:stop]
-            distances[rows][start:stop] = metrics.returned(metric, value[start:stop], distances.dtype, biased)
-
-        pool.over(len(index), index.nbytes + value.nbytes, stretch, KEPT_BY_ONE)
-
+    began, keep = time.perf_counter(), _keeping(metric, filters, *out)
     parts = shares.of(driver, x, y, filters, prepared)
     if len(parts) == 1:
         with driver.on(parts[0].device):
             stats = _searched(driver, x, parts[0], metric, k, max_bytes, keep, tick)
     else:
         stats = _merged(driver, x, parts, metric, k, max_bytes, keep, tick)
+    _widened(x, y, metric, out, filters, max_bytes, stats)
+    stats.scan_seconds = time.perf_counter() - began - stats.prepare_seconds
+    return stats
+
+
+def _keeping(metric, filters, side):
+    """keep(rows, value, index) puts answers into their places by all threads; rows are a slice or numbers."""
+    distances, indices = side
+
+    def keep(rows, value, index):
+        def stretch(start, stop):
+            here = slice(rows.start + start, rows.start + stop) if isinstance(rows, slice) else rows[start:stop]
+            found = metrics.returned(metric, value[start:stop], distances.dtype, filters.bias is not None)
+            distances[here], indices[here] = found, index[start:stop]
+
+        pool.over(len(index), index.nbytes + value.nbytes, stretch, KEPT_BY_ONE)
+
+    return keep
+
+
+def _widened(x, y, metric, out, filters, max_bytes, stats):
+    """Search the queries that no list could hold on the host."""
     lost = np.flatnonzero(stats.widened)
     if len(lost):
-        found = np.empty((len(lost), k), distances.dtype), np.empty((len(lost), k), np.int64)
-        wider = cpu_numpy.topk(x.at(lost), y, metric, out=[found], filters=filters.of(lost), max_bytes=max_bytes,
-                               precision="auto")  # fmt: skip
-        distances[lost], indices[lost] = found
+        wider = _again(cpu_numpy.topk, lost, x, y, metric, out, filters, max_bytes)
         stats.candidates[lost] += wider.candidates
-    stats.scan_seconds = time.perf_counter() - began - stats.prepare_seconds
+
+
+def _again(search, lost, x, y, metric, out, filters, max_bytes):
+    """Search some of the queries once more, another way; returns their Stats."""
+    found = [tuple(np.empty((len(lost), array.shape[1]), array.dtype) for array in out[0])]
+    stats = search(x.at(lost), y, metric, out=found, filters=filters.of(lost), max_bytes=max_bytes, precision="auto")
+    for array, part in zip(out[0], found[0], strict=True):
+        array[lost] = part
     return stats
 
 
 def _searched(driver, x, part, metric, k, max_bytes, keep, tick):
     """keep(rows, value, index) takes the k best of a block of queries among the rows of one device; returns Stats."""
-    y = part.y
-
-    def told(done):
-        if tick is not None:
-            tick(done, len(x) * len(y))
 
     def searched(room):
-        search = Search(driver, x, y, metric, part.filters, k, max_bytes, room, part.prepared, beside=True)
-        stats, late = search.stats(), metric.name in direct.NEAR  # NumPy ranks: the next block is under way first
-
-        def block(queries):
-            found, rows = Found(), slice(queries.number[0], queries.number[-1] + 1)
-            for here, ahead in search.parts():
-                with drivers.noted(search.calls):
-                    lists = Best(here, queries, found)
-                    ranked = None if late else lists.ranked(found)
-                ahead()
-                yield
-                answer, failed = best(lists, found, lists.ranked(found) if late else ranked)
-                stats.candidates[rows] += answer["count"]
-                stats.widened[rows] |= failed
-                told(rows.start * len(y) + len(queries) * (here.start + len(here)))
-                if here is not search.part:
-                    found = onward(lists, answer, found)
-            stats.again = again.note(search, queries, answer, max_bytes)
-            search.done(queries, answer["said"])
-            keep(rows, answer["value"], answer["index"])
-
-        search.run(block)
-        return stats
+        search = Search(driver, x, part.y, metric, part.filters, k, max_bytes, room, part.prepared, beside=True)
+        return _run(search, Best, max_bytes, keep, tick)
 
     return fitted(driver, max_bytes, searched)
+
+
+def _run(search, lists_of, max_bytes, keep, tick):
+    """keep(rows, value, index) takes the k best of every block of a search; returns Stats."""
+    stats, late, before = search.stats(), search.metric.name in direct.NEAR, 0  # NumPy ranks: the next block goes first
+    m, n = len(search.x), len(search.y)
+
+    def block(queries):
+        nonlocal before
+        found, rows = Found(), search.rows(queries)
+        for here, ahead in search.parts():
+            with drivers.noted(search.calls):
+                lists = lists_of(here, queries, found)
+                ranked = None if late else lists.ranked(found)
+            ahead()
+            yield
+            answer, failed = best(lists, found, lists.ranked(found) if late else ranked)
+            stats.candidates[rows] += answer["count"]
+            stats.widened[rows] |= failed
+            if tick is not None:
+                tick(before * n + len(queries) * (here.start + len(here)), m * n)
+            if here is not search.part:
+                found = onward(lists, answer, found)
+        before += len(queries)
+        stats.again = again.note(search, queries, answer, max_bytes)
+        search.done(queries, answer["said"])
+        keep(rows, answer["value"], answer["index"])
+
+    search.run(block)
+    return stats
 
 
 def _merged(driver, x, parts, metric, k, max_bytes, keep, tick):
@@ -133,7 +157,7 @@ def _waiting(driver, x, part, metric, k, max_bytes, tick):
     return value, index, _searched(driver, x, part, metric, shape[1], max_bytes, keep, tick)
 
 
-def _both(x, y, metric, *, out, filters, tick, max_bytes, **control):
+def _both(x, y, metric, *, out, filters, tick, max_bytes, precision):
     turned = filters.turned(len(x), len(y))
     halves = (x, y, out[:1], filters), (y, x, out[1:], turned)
     least = max(max(host.needed(len(rows), len(others), x.shape[1], found.shape[1]),
@@ -142,10 +166,48 @@ def _both(x, y, metric, *, out, filters, tick, max_bytes, **control):
     if max_bytes < least:  # said now, not when half of the work is done
         k = max(found.shape[1] for _, found in out)
         raise ValueError(f"max_bytes must be at least {least} for d={x.shape[1]} and k={k}, got {max_bytes}")
+    stats = _one_pass(x, y, metric, out, filters, turned, max_bytes, tick)
+    return _two_passes(halves, metric, max_bytes, precision, tick) if stats is None else stats
+
+
+def _one_pass(x, y, metric, out, filters, turned, max_bytes, tick):
+    """Fill both of `out`; returns Stats, or None where the device cannot hold all that takes."""
+    driver, began = drivers.current(), time.perf_counter()
+    parts, (k, k_columns) = shares.of(driver, x, y, filters, None), (index.shape[1] for _, index in out)
+    if len(parts) > 1 or not columns.possible(metric, filters):
+        return None
+
+    keep, keep_columns = (_keeping(metric, filters, side) for side in out)
+
+    def searched(room):
+        if columns.Both.least(x, y, metric, filters, k, k_columns) > room:
+            return None
+        search, lost = columns.Both(driver, x, y, metric, filters, k, k_columns, max_bytes, room), []
+        stats = _run(search, columns.Swept, max_bytes, keep, tick)
+        for number, value, index, overflowed in search.found():
+            keep_columns(number, value, index)
+            lost.append(number[overflowed])
+        return stats, np.sort(np.concatenate(lost))
+
+    with driver.on(parts[0].device):
+        found = fitted(driver, max_bytes, searched)
+    if found is None:
+        return None
+    stats, lost = found
+    _widened(x, y, metric, out[:1], filters, max_bytes, stats)
+    if len(lost):
+        _again(topk, lost, y, x, metric, out[1:], turned, max_bytes)
+    stats.scan_seconds = time.perf_counter() - began - stats.prepare_seconds
+    return stats
+
+
+def _two_passes(halves, metric, max_bytes, precision, tick):
+    """Search the columns among the rows as well."""
     found = []
     for number, (rows, others, part, mine) in enumerate(halves):
         told = tick and (lambda done, total, number=number: tick(number * total + done, 2 * total))
-        found.append(topk(rows, others, metric, out=part, filters=mine, tick=told, max_bytes=max_bytes, **control))
+        found.append(topk(rows, others, metric, out=part, filters=mine, tick=told, max_bytes=max_bytes,
+                          precision=precision))  # fmt: skip
     stats, other = found
     stats.prepare_seconds += other.prepare_seconds
     stats.scan_seconds += other.scan_seconds

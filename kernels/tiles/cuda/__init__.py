@@ -26,6 +26,9 @@ Distances of all pairs (expansion.py, tiling.py) take float64 products: vectors.
 Log-sum-exps (sums.py) read such tiles: row_sums.cu and column_sums.cu a stretch at a time, merge.cu stretch by stretch.
 Transfer (mapper.py) reads every matrix once: mapping.cu for few rows of each, finish.cu for biases and lengths.
 
+Where columns are compared (`columns.py`), keys are of one unit and whole: q_i K_ij - p_i, which bound.cu gives for rows
+and bounds.cuh (`turned`) makes of the others.
+
 **Other metrics.** Without a bound by products, direct.cu fills the tile with keys of its own: canonical values of all
 pairs, negated and rounded up to float32 (`direct.py`), of rows that derive.cu makes where a metric compares others than
 those given. What is done with a tile is the same. Correlation is the cosine of rows less their mean.

@@ -23,6 +23,11 @@ REDO = 4  # sweeps of a query whose list overflows
 SPREAD, BEYOND = 5, 8  # k + 5 sqrt(k) + 8: more than a gamma variable of order k is once in 10**6
 
 
+def further(seen, capacity, k):
+    """How many partners in random order, after `seen` of them, a tightened list has room for."""
+    return max(1, seen * (capacity - 2 * k) // (k + math.ceil(SPREAD * math.sqrt(k)) + BEYOND))
+
+
 @dataclass
 class Found:
     """The best so far, on the device; thresholds are in units of the gallery rows whose largest exponent is `unit`."""
@@ -47,11 +52,10 @@ class Best(Lists):
         self._sweep(found.seen)
 
     def _sweep(self, seen):
-        at, n, free = 0, len(self.part), self.capacity - 2 * self.k
+        at, n = 0, len(self.part)
         first = self.capacity if n <= self.capacity else min(self.capacity, max(LEAST_CAPACITY, 4 * self.k))
-        most = self.k + math.ceil(SPREAD * math.sqrt(self.k)) + BEYOND
         while at < n:
-            step = max(1, seen * free // most) if seen and n > self.capacity else first
+            step = further(seen, self.capacity, self.k) if seen and n > self.capacity else first
             stop = n if step >= n - at else at + (step if step < COLUMNS else step // COLUMNS * COLUMNS)
             for tile in self.part.tiles(self.queries, at, stop):
                 self.filter(tile)

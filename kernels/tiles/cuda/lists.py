@@ -30,12 +30,15 @@ class Lists:
 
     def filter(self, tile):
         """Keep what reaches the thresholds; a list that is full counts on."""
+        self._filter(tile, 0, self.own, [None, None, None, None, np.int32(0)], **self.part.held.macros)
+
+    def _filter(self, tile, first_row, own, of_columns, **macros):
         (m, stride), first = tile.score.shape, tile.first
         self.lane.launch("filter", (-(-tile.width // COLUMNS), -(-m // ROWS)), BLOCK, [
-            tile.score, *map(np.int32, (m, tile.width, stride, 0, first)), self.own,
+            tile.score, *map(np.int32, (m, tile.width, stride, first_row, first)), own,
             self.part.columns[first : first + tile.width], self.threshold, self.exclude, tile.allowed,
-            np.int64(tile.width), self.keys, self.count, np.int32(self.capacity), None, None, None, None, np.int32(0),
-        ], **self.part.held.macros)  # fmt: skip
+            np.int64(tile.width), self.keys, self.count, np.int32(self.capacity), *of_columns,
+        ], **macros)  # fmt: skip
 
     def tighten(self, k):
         """Raise the thresholds to the k-th largest lower bounds; a list that was full is lost."""

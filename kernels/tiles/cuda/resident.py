@@ -159,13 +159,20 @@ class Resident:
             ], FORM=FORM[self.metric.form])  # fmt: skip
         return low, high
 
-    def _bound(self, side, made, largest, before, bias, allowed, more):
+    def turned(self, gallery, step, bias):
+        """(own, offset) of every row as a partner of the gallery's; place p is for row p `step` modulo their number."""
+        made, offset = self.driver.empty((len(self), 4), np.float32), self.driver.empty(len(self), np.float32)
+        more = [None] * 4 + [self.largest, offset]
+        self._bound(0, made, gallery.largest, None, bias, None, more, step, TURNED=1)
+        return made, offset
+
+    def _bound(self, side, made, largest, before, bias, allowed, more, step=None, **macros):
         d = self.rows.shape[1]
         losses = np.float64(bounds.loss(d)), np.float64(2.0 ** bounds.score_bits(d))
         self.driver.launch("bound", -(-len(self) // BLOCK), BLOCK, [
             np.int32(len(self)), largest, before, *losses, np.int32(d), self.exponent, self.norm, self.code_norm,
-            self.rest, self.square, bias, allowed, np.uint32(self.step), made, *more,
-        ], FORM=FORM[self.metric.form], SIDE=side)  # fmt: skip
+            self.rest, self.square, bias, allowed, np.uint32(self.step if step is None else step), made, *more,
+        ], FORM=FORM[self.metric.form], SIDE=side, **macros)  # fmt: skip
 
 
 def _compared(driver, rows, metric):

@@ -110,6 +110,11 @@ def least(x, y, metric, filters, k):
     return sum(_needed(len(x), len(y), k, row, False, score + masked)(1, min(len(y), LEAST_ROWS), 0).values())
 
 
+def least_beside(m, n, k, row, score):
+    """Bytes that a search takes beside the rows of a gallery, all of them held, for blocks that are worth a launch."""
+    return sum(_needed(m, n, k, row, True, score)(min(m, LEAST_ROWS), n, 0).values())
+
+
 def _capacity(m, n, k):
     return min(n, max(LEAST_CAPACITY if m > FEW else CAPACITY_OF_FEW, 4 * k))
 
@@ -160,6 +165,7 @@ class Queries:
     make: Any  # their `Workspace`
     given: Any  # their rows, as they were copied to the device
     bias: Any = None  # (m,) float64 on the device
+    first: int = 0  # the place of the first among all, where they are not in order
 
     def __len__(self):
         return len(self.number)
@@ -198,7 +204,7 @@ class Search:
         if prepared is not None and self.step is None and len(y) * row <= KEPT_SHARE * room:
             kept = prepared.of(f"cuda {driver.device} {self.way.key(metric)}", self._whole)
         self.kept, row = kept is not None, max(mine, row)
-        self.sizes = plan(len(x), len(y), d, k, row, max_bytes, room, self.kept, self.pairwise, score)
+        self.sizes = self._plan(row, score, max_bytes, room)
         self.groups, self.part = self.sizes.groups(len(y)), None
         # what a tile has of its own, or a part, goes back to the pool while the lane may still read it
         alone = len(self.groups) == 1 and not self.pairwise and metric.name not in direct.NEAR
@@ -212,6 +218,10 @@ class Search:
             self.centre = self._centre(y)
         self.spare = Spare() if self.part is None else self.part.held.spare
         self.prepare_seconds = time.perf_counter() - began
+
+    def _plan(self, row, score, max_bytes, room):
+        sizes = len(self.x), len(self.y), self.x.shape[1], self.k, row, max_bytes, room
+        return plan(*sizes, self.kept, self.pairwise, score)
 
     def _centre(self, rows):
         centre = space(self.metric, rows).centre if self.way is resident else None
@@ -260,6 +270,10 @@ class Search:
             held = self.way.on_device(driver, on, self.metric, self.centre, 1, make)
         rows = np.arange(start, stop)
         return Queries(held, rows, make, on, None if bias is None else driver.array(bias[0][rows]))
+
+    def rows(self, queries):
+        """Their numbers, as an index."""
+        return slice(int(queries.number[0]), int(queries.number[-1]) + 1)
 
     def done(self, queries, said):
         """The device is through with these queries, and has said what is wrong with them: that is raised.
