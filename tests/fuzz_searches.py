@@ -99,7 +99,8 @@ class Search:
             stack.enter_context(patch.object(packed, "PIECE_BYTES", self.piece_bytes))
             if self.backend == "cuda":
                 stack.enter_context(emulated(seed=len(self.x) + len(self.y)))
-            if self.control.get("check_finite") and not self.finite() and len(self.x):  # without queries nobody looks
+            looked_at = len(self.x) or self.how == "gallery"  # without queries nobody else looks
+            if self.control.get("check_finite") and not self.finite() and looked_at:
                 self._refused()
                 return
             max_bytes = None
