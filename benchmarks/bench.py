@@ -41,8 +41,9 @@ from threadpoolctl import threadpool_limits
 import crossmodal_fast as cmf
 
 PAUSE = 0.03  # seconds; OpenBLAS gives up spinning after 2**26 cycles, about 25 ms
-SECONDS, SECONDS_OF_A_BAR = 0.2, 1.0  # of rounds a contender, ours counted, pauses not
-LEAST_ROUNDS, LEAST_OF_A_BAR, MOST_ROUNDS = 2, 3, 9
+SECONDS, SECONDS_OF_A_BAR = 0.15, 1.0  # of rounds a contender, ours counted, pauses not
+LEAST_ROUNDS, LEAST_OF_A_BAR = 2, 3
+MOST_ROUNDS, MOST_OF_A_BAR = 5, 9
 FEWER = ((1.0, 2), (20.0, 1))  # seconds of a round, and how many of what takes that long are enough
 AGES = 20.0  # seconds of a contender's call that is not made again: its time is that of the answer that was judged
 SLOW = 5.0  # seconds of a call of ours whose second one is not worth waiting for
@@ -235,8 +236,10 @@ def answered(case, contender, backend, call):
 def rounds(bar, theirs, ours):
     """How often a contender meets ours, from the seconds that a call of either takes."""
     both = theirs + ours
-    least, lasting = (LEAST_OF_A_BAR, SECONDS_OF_A_BAR) if bar else (LEAST_ROUNDS, SECONDS)
-    wanted = max(least, min(MOST_ROUNDS, int(lasting / both)))
+    least, most, lasting = (
+        (LEAST_OF_A_BAR, MOST_OF_A_BAR, SECONDS_OF_A_BAR) if bar else (LEAST_ROUNDS, MOST_ROUNDS, SECONDS)
+    )
+    wanted = max(least, min(most, int(lasting / both)))
     if not bar and both > lasting and theirs > FAR * ours:
         wanted = 1
     return min([wanted, *(enough for slow, enough in FEWER if both > slow)])

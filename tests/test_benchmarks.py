@@ -362,14 +362,14 @@ def test_rows_of_fresh_processes_have_their_memory(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("bar", "theirs", "ours", "count"),
     [
-        (False, 0.001, 0.001, 9),
+        (False, 0.001, 0.001, 5),
         (True, 0.1, 0.1, 5),
         (True, 0.3, 0.3, 3),
         (True, 0.6, 0.6, 2),
         (False, 0.3, 0.3, 2),
         (False, 0.5, 0.1, 1),  # far behind
         (False, 0.1, 0.5, 2),  # ahead
-        (False, 0.01, 0.001, 9),
+        (False, 0.01, 0.001, 5),
         (False, 0.6, 0.6, 2),
         (True, 2.0, 1.0, 2),
         (True, 4.0, 2.0, 2),
