@@ -19,6 +19,7 @@ from statistics import median
 
 import checkout  # before the package
 import cupy as cp
+import gpu_table
 import numpy as np
 
 import crossmodal_fast as cmf
@@ -236,8 +237,7 @@ def main():
         for row in rows_of(case):
             print(json.dumps(row), flush=True)
             found.append(row)
-    text = json.dumps(about | calls | {"rows": found}, indent=1) + "\n"
-    (given.results / f"{name}-{about['date']}.json").write_text(text, encoding="utf-8")
+    gpu_table.keep(about | calls | {"rows": found}, given.results / f"{name}-{about['date']}.json")
 
 
 if __name__ == "__main__":

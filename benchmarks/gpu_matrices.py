@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 import cupy as cp
+import gpu_table
 import numpy as np
 from gpu import CURRENT, FOLDER, Staged, machine, timed
 
@@ -295,8 +296,7 @@ def main():
             print(json.dumps(found[-1]), flush=True)
             cp.get_default_memory_pool().free_all_blocks()
     name = about["gpu"].lower().replace(" ", "-")
-    text = json.dumps(about | {"rows": found}, indent=1) + "\n"
-    (given.results / f"{name}-matrices-{about['date']}.json").write_text(text, encoding="utf-8")
+    gpu_table.keep(about | {"rows": found}, given.results / f"{name}-matrices-{about['date']}.json")
 
 
 if __name__ == "__main__":

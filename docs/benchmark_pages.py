@@ -8,19 +8,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "benchmarks"))  # behind this folder: its modules are wanted, none of its names here
 
+import gpu_table  # noqa: E402 - from the folder above
 import report  # noqa: E402 - from the folder above
 import rows  # noqa: E402 - from the folder above
 
 RESULTS = ROOT / "benchmarks" / "results"
-SIZES = ("operation", "matrices", "m", "n", "d", "k", "d_out", "d_in", "rows_each")
-MEASURED = {
-    "ms": lambda row: f"{row['ms']:,.3g}",
-    "TFLOP/s": lambda row: f"{row['tflops']:.3g}",
-    "GB/s": lambda row: f"{row['gbs']:,.0f}" if "gbs" in row else "",
-    "wrong": lambda row: f"{row['wrong']} of {row['of']}" if "wrong" in row else "",
-    "error": lambda row: f"{row['error']:.1g}" if "error" in row else "",
-    "rounds": lambda row: str(row["rounds"]),
-}
 OURS = "crossmodal_fast"
 FILES = ("*.jsonl", "nvidia-*.json", "wrong-answers-*.md")
 WRONG_ANSWERS = """\
@@ -42,40 +34,12 @@ processes, that share of the cores was not free. How it is measured: `benchmarks
 """
 
 
-def case(row: dict[str, Any]) -> str:
-    """The sizes of a row, in words."""
-    parts = (f"{name} = {row[name]:,}" for name in SIZES[1:] if name in row)
-    return f"{row.get('operation', 'topk')}, {', '.join(parts)}"
-
-
-def by_case(found: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Rows of each case, in the order of the file."""
-    cases: dict[str, list[dict[str, Any]]] = {}
-    for row in found:
-        cases.setdefault(case(row), []).append(row)
-    return cases
-
-
 def gpu_page(stored: dict[str, Any], picture: str) -> str:
     """Markdown of one file of `gpu.py` or `gpu_matrices.py`."""
-    facts = {name: value for name, value in stored.items() if name != "rows"}
-    parts = [f"# {facts.pop('gpu')}, {facts['date']}" + (", matrices" if "matrices" in picture else "")]
-    parts.append("; ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in facts.items()) + ".")
-    parts.append(f"![Milliseconds of each contender]({picture})")
-    for name, found in by_case(stored["rows"]).items():
-        shown = {head: [write(row) for row in found] for head, write in MEASURED.items()}
-        shown = {head: cells for head, cells in shown.items() if any(cells)}
-        lines = [f"| contender | {' | '.join(shown)} |", "|---" + "|---:" * len(shown) + "|"]
-        lines += [
-            f"| {row['contender']} | {' | '.join(cells)} |"
-            for row, cells in zip(found, zip(*shown.values(), strict=True), strict=True)
-        ]
-        parts += [f"## {name}", "\n".join(lines)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    title, facts = gpu_table.heading(stored).split("\n", 1)
+    if "matrices" in picture:
+        title += ", matrices"
+    return f"{title}\n{facts}\n![Milliseconds of each contender]({picture})\n\n{gpu_table.tables(stored)}"
 
 
 def gpu_picture(stored: dict[str, Any], path: Path) -> None:
@@ -83,7 +47,7 @@ def gpu_picture(stored: dict[str, Any], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    cases = by_case(stored["rows"])
+    cases = gpu_table.by_case(stored["rows"])
     figure = Figure(figsize=(9, 1.7 * len(cases)), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (name, found) in zip(figure.subplots(len(cases), squeeze=False)[:, 0], cases.items(), strict=True):

@@ -16,6 +16,7 @@ import benchmark_pages
 import build_site
 import command_pages
 import docstrings
+import gpu_table
 import notebook_pages
 import pytest
 
@@ -188,8 +189,13 @@ def test_a_page_of_gpu_rows_has_them_all(path):
     assert sum(line.startswith(f"| {row['contender']} |") for row in stored["rows"] for line in page.splitlines()) >= (
         len(stored["rows"])
     )
-    assert page.count("\n## ") == len(benchmark_pages.by_case(stored["rows"]))
+    assert page.count("\n## ") == len(gpu_table.by_case(stored["rows"]))
     assert all(f"{row['ms']:,.3g} |" in page for row in stored["rows"])
+    staged = [row for row in stored["rows"] if "stages_ms" in row]
+    assert page.count("\n| stage |") == len(staged) > 1
+    for row in staged:
+        floors = {stage: gpu_table.floor(row, stage, stored | row) for stage in row["stages_ms"]}
+        assert all(least <= 1.15 * row["stages_ms"][stage] for stage, least in floors.items() if least), floors
 
 
 @pytest.mark.heavy
