@@ -129,11 +129,31 @@ def by_cupy(x, y, k):
     return lambda: np.vstack([block(x[at : at + BLOCK]) for at in range(0, len(x), BLOCK)])
 
 
+def by_faiss(x, y, k):
+    """FAISS with its rows on the GPU, as ours; `faiss-cpu` has none."""
+    import faiss
+
+    if not hasattr(faiss, "GpuIndexFlatIP"):
+        raise ImportError("this FAISS is for the CPU")
+    index, host_x = faiss.GpuIndexFlatIP(faiss.StandardGpuResources(), x.shape[1]), cp.asnumpy(x)
+    index.add(cp.asnumpy(y))
+    return lambda: index.search(host_x, k)[1]
+
+
+def by_cuvs(x, y, k):
+    from cuvs.neighbors import brute_force
+
+    index = brute_force.build(y, metric="inner_product")
+    return lambda: cp.asnumpy(cp.asarray(brute_force.search(index, x, k)[1]))
+
+
 CONTENDERS = {
     "crossmodal_fast cuda, host arrays": ours,
     "crossmodal_fast cuda, prepared": resident,
     **{f"torch {kind} matmul + topk": by_torch(kind) for kind in ("fp32", "tf32", "fp16")},
     "cupy fp32 matmul + argpartition": by_cupy,
+    "FAISS on the GPU": by_faiss,
+    "cuVS brute force": by_cuvs,
 }
 
 

@@ -58,14 +58,16 @@ def floor(row, stage, peaks):
 
 
 def contenders(found):
-    """Lines of the table of one case."""
-    shown = {head: [write(row) for row in found] for head, write in MEASURED.items()}
+    """Lines of the table of one case, and of why some are not in it."""
+    timed = [row for row in found if "ms" in row]
+    shown = {head: [write(row) for row in timed] for head, write in MEASURED.items()}
     shown = {head: cells for head, cells in shown.items() if any(cells)}
-    names = (row["contender"] for row in found)
+    names = (row["contender"] for row in timed)
     return [
         f"| contender | {' | '.join(shown)} |", "|---" + "|---:" * len(shown) + "|",
         *(f"| {name} | {' | '.join(cells)} |"
           for name, cells in zip(names, zip(*shown.values(), strict=True), strict=True)),
+        *(f"\nNot timed: {row['contender']}: {row['skipped']}" for row in found if "ms" not in row),
     ]  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def gpu_picture(stored: dict[str, Any], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    cases = gpu_table.by_case(stored["rows"])
+    cases = gpu_table.by_case([row for row in stored["rows"] if "ms" in row])
     figure = Figure(figsize=(9, 1.7 * len(cases)), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (name, found) in zip(figure.subplots(len(cases), squeeze=False)[:, 0], cases.items(), strict=True):
