@@ -100,7 +100,8 @@ class Gallery:
     def nbytes(self) -> int:
         """Bytes held: vectors if copied, ids and codes. `max_bytes` of a search comes on top.
 
-        A search on CUDA keeps up to 68 MiB of the device beside, for the next one like it.
+        A search on CUDA keeps up to 68 MiB of the device beside, for the next one like it, and room for its queries and
+        answers in page-locked memory.
         """
         held = self._held
         codes = held.prepared.nbytes if held.prepared else 0

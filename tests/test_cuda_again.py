@@ -7,6 +7,7 @@ import pytest
 
 import crossmodal_fast as cmf
 import simt
+from cases import BFLOAT16
 from crossmodal_fast.kernels.tiles.cuda import again, search, workspace
 from emulated import emulated
 
@@ -77,6 +78,16 @@ def test_another_backend_or_dtype_is_what_runs():
         np.testing.assert_array_equal(wide, gallery.topk(x, 4, backend="numpy", dtype="float64").distances)
     with pytest.raises(cmf.BackendUnavailable):  # the driver is gone
         gallery.topk(x, 4, backend="cuda")
+
+
+@pytest.mark.skipif(BFLOAT16 is None, reason="ml_dtypes is not installed")
+def test_numbers_are_not_taken_for_bits():
+    """bfloat16 lies on the device as the bits of uint16."""
+    gallery = cmf.Gallery(Y.astype(np.float64))
+    with emulated():
+        for dtype in (BFLOAT16, np.uint16, ">f4", np.float32, np.float16, np.uint16):
+            for _ in range(2):
+                same(gallery, np.abs(100 * queries()).astype(dtype))
 
 
 def test_another_device_is_not_asked(plans):

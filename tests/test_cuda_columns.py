@@ -317,3 +317,17 @@ def test_a_bound_that_is_too_small_is_seen(monkeypatch):
     monkeypatch.setattr(bounds, "accumulation", lambda d: 0.0)
     with pytest.raises(AssertionError):
         passes(x, y, (1, 5), "dot", device={"hostile": 0.01})
+
+
+def test_lists_that_hold_all_queries_do_not_shorten_blocks(monkeypatch):
+    """With k of half of them no list can overflow, and none has room to grow by."""
+    monkeypatch.setattr(search, "QUERY_ROWS", 64)
+    x, y = normal(200, 90)
+    begun = []
+    monkeypatch.setattr(columns.Swept, "__init__", noted(begun, columns.Swept.__init__))
+    assert passes(x, y, (3, 100)) == (1, 1)
+    assert len(begun) == 4
+
+
+def noted(calls, plain):
+    return lambda *given: calls.append(1) or plain(*given)

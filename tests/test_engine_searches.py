@@ -47,6 +47,17 @@ def test_few_queries_in_bytes_have_a_range_of_the_gallery_for_each_thread(precis
     assert asked[-1][0] == ranges
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3, 8, 16, 64])
+def test_ranges_of_bytes_keep_the_threads_busy(threads):
+    for jobs in range(1, 4 * threads):
+        most = -(-4 * threads // jobs)
+        ranges = engine._fewest(jobs, threads, most)
+        busy = [jobs * some / (threads * -(-jobs * some // threads)) for some in range(1, most + 1)]
+        assert 1 <= ranges <= most
+        assert busy[ranges - 1] >= engine.BUSY or ranges == most
+        assert all(share < engine.BUSY for share in busy[: ranges - 1])
+
+
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
 @pytest.mark.parametrize("shape", ["rows", "pairs"])
 def test_masks_with_exclusions(shape, share):

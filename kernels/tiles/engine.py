@@ -38,6 +38,7 @@ MASK_BYTES = 1 << 22  # of a mask (m, n) that a job reads at once
 CALL_WORK = 1 << 31  # multiply-adds between two looks at Ctrl-C: about 50 ms, more where many pairs reach their limit
 FIRST_ROWS, GROWTH = 4096, 4  # swept before thresholds are raised for the first time; each time after, as much more
 JOBS_PER_THREAD = 4  # so that nobody waits long for the last
+BUSY = 0.8  # share of the threads that have work, of jobs of one length
 OVERHEAD = 1 << 18  # of objects and temporaries whatever the sizes
 ROW_BYTES = 128  # numbers beside the codes of a row
 PRECISIONS = tuple(simd.KINDS)
@@ -202,9 +203,8 @@ class Search:
         if jobs < wanted <= count * 2 and count > 2 * wanted:
             step = -(-count // wanted)
             jobs = -(-count // step)
-        if self.kind.code == "int8":
-            wanted = threads
-        return (1 if 2 * jobs > wanted else -(-wanted // jobs)), step
+        ranges = 1 if 2 * jobs > wanted else -(-wanted // jobs)
+        return (_fewest(jobs, threads, ranges) if self.kind.code == "int8" else ranges), step
 
     def _job_panels(self):
         """Panels of queries that stay in L2, and whose masks fit."""
@@ -314,6 +314,15 @@ class Search:
         """Note canonical values computed for rows."""
         with self.noting:
             self.stats.candidates += times * np.bincount(row, minlength=len(self.stats.candidates))
+
+
+def _fewest(jobs, threads, most):
+    """The fewest ranges, so many jobs in each, that keep BUSY of the threads at work; no more than `most`."""
+    for ranges in range(1, most):
+        rounds = -(-jobs * ranges // threads)
+        if jobs * ranges >= BUSY * rounds * threads:
+            return ranges
+    return most
 
 
 def cuts(work, ranges):

@@ -62,7 +62,7 @@ class Both(Search):
         bias, start = columns.row_bias, 0
         while start < m:
             step = further(start, columns.capacity, columns.k) if start else columns.capacity
-            step = min(step, self.sizes.query_rows)
+            step = self.sizes.query_rows if columns.capacity == m else min(step, self.sizes.query_rows)
             stop = min(m, start + (step if step < ROWS else step // ROWS * ROWS))
             number = np.arange(start, stop) * columns.step % m
             at = self.driver.array(number)

@@ -81,8 +81,10 @@ class Graph:
         """The answer to queries, on the host; waits for it."""
         np.copyto(self.given, queries)
         stream = self.cupy.cuda.get_current_stream()
-        self.graph.launch(stream)
-        stream.synchronize()
+        try:
+            self.graph.launch(stream)
+        finally:  # after Ctrl-C too: pinned memory that is given back is another's
+            stream.synchronize()
         return self.answer
 
 
