@@ -27,7 +27,7 @@ test test-all: export PYTHONDONTWRITEBYTECODE :=
 test: check docs  ## all that CI runs: ruff, mypy, the documentation and the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-test-all: $(VENV)/installed-peers check docs  ## the tests that take minutes as well, and those beside peers (installs torch)
+test-all: check docs  ## the tests that take minutes as well, 25 minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal -m ''
 
 check: $(VENV)/installed-test  ## ruff and mypy

@@ -23,6 +23,13 @@ def obstacle():
     return None if _library() else "NVRTC is not installed; pip install nvidia-cuda-nvrtc"
 
 
+def version():
+    """(major, minor)"""
+    numbers = ctypes.c_int(), ctypes.c_int()
+    _call("nvrtcVersion", *map(ctypes.byref, numbers))
+    return tuple(number.value for number in numbers)
+
+
 def compiled(source, architecture, *more, text=None):
     """A `.cu` file for `architecture`, sm_90a for example: (code, log); compute_90a gives PTX in place of a cubin."""
     library, program = _library(), ctypes.c_void_p()

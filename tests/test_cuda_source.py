@@ -98,6 +98,10 @@ def every(architectures, *, variants=False):
 CUBINS = [*every(ARCHITECTURES), *heavy(*every(SELDOM)), *heavy(*every(["sm_80"], variants=True))]
 
 
+COUNTED_BY = (13, 5)  # the NVRTC that "test" installs; torch brings 13.0, whose registers are others
+
+
+@pytest.mark.skipif(nvrtc.obstacle() is None and nvrtc.version() < COUNTED_BY, reason="counted by NVRTC 13.5")
 @pytest.mark.parametrize(
     ("source", "variant", "architecture"), CUBINS, ids=lambda part: getattr(part, "name", str(part))
 )

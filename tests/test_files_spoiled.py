@@ -262,7 +262,7 @@ def faiss_index(path):
     def read(path):
         try:
             compat_faiss.read_index(path)
-        except ModuleNotFoundError as error:  # begins with other letters: another index, which is FAISS's own
+        except (ModuleNotFoundError, RuntimeError) as error:  # begins with other letters: an index which is FAISS's own
             raise FileError(f"'{path}': {error}") from error
 
     return path, read

@@ -114,4 +114,5 @@ def test_kernels_are_never_imported_by_their_folder():
         if NEAR_AN_IMPORT.search(source) and imports_kernels_by_folder(source)  # to parse all takes 2 s
     ]
     assert guilty == []
-    assert "kernels" not in sys.modules
+    loaded = sys.modules.get("kernels")  # transformers brings a library of that name
+    assert loaded is None or "site-packages" in loaded.__file__
