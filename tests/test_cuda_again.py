@@ -80,7 +80,6 @@ def test_another_backend_or_dtype_is_what_runs():
         gallery.topk(x, 4, backend="cuda")
 
 
-@pytest.mark.skipif(BFLOAT16 is None, reason="ml_dtypes is not installed")
 def test_numbers_are_not_taken_for_bits():
     """bfloat16 lies on the device as the bits of uint16."""
     gallery = cmf.Gallery(Y.astype(np.float64))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 ENVIRONMENT = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")  # what joblib, Dask and users set to keep workers apart
 GROUPS = Path("/sys/fs/cgroup")
-COPIED = 2 << 20  # bytes; less takes a thread longer to start than to copy: 30 MB took 3.7 ms, by 1 MB 4.0, by 4 MB 5.4
 MEMBERSHIP = Path("/proc/self/cgroup")  # number:controllers:path, a line for each hierarchy; version 2 is number 0
+COPIED = 2 << 20  # bytes; less takes a thread longer to start than to copy: 30 MB took 3.7 ms, by 1 MB 4.0, by 4 MB 5.4
 
 _most: ContextVar[int | None] = ContextVar("crossmodal_fast_threads", default=None)
 _worker = threading.local()  # .busy: this thread is one of the pool

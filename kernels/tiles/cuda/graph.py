@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
+from .staging import TO_DEVICE, TO_HOST
+
 WORKSPACE_BYTES = 4 << 20  # of cuBLAS, for products of few rows
 POINTER, INT, LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
 
