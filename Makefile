@@ -62,7 +62,7 @@ peers: $(VENV)/installed-peers  ## tests of SciPy and scikit-learn on our functi
 	$(BIN)/python tests/peers/run.py
 	$(BIN)/python -m pytest tests/test_peers_retrieval.py tests/test_dropin.py tests/test_compat_*.py tests/test_arrays*.py
 
-bench: $(VENV)/installed-bench  ## time the operations against their peers, 11 minutes (installs FAISS, torch and more); MISSING=1 goes on
+bench: $(VENV)/installed-bench  ## time the operations against their peers, 10 minutes (installs FAISS, torch and more); MISSING=1 goes on
 	$(BIN)/python -m pytest benchmarks/bench.py $(if $(MISSING),--missing)
 	$(BIN)/python benchmarks/report.py
 
