@@ -1,9 +1,8 @@
 """`pytest benchmarks/bench.py [--full] [--missing]`: every contender on every case, answers first, then time in turns.
 
-Each round times ours after a pause, then the contender: threads of OpenBLAS and OpenMP spin for some milliseconds after
-their work and would be charged to whoever comes next; ours leave nobody spinning. A contender's ratio is the median of
-its rounds' ratios, so that what slows a shared machine down for a while slows both; ours against itself shows the
-noise.
+Each round times ours, then the contender, with a pause before either: threads of OpenBLAS and OpenMP spin for some
+milliseconds after their work and would be charged to whoever comes next. A contender's ratio is the median of its
+rounds' ratios, so that what slows a shared machine down for a while slows both. Ours against itself shows the noise.
 With --missing only those are timed that have no row of this commit on this machine yet.
 """
 
@@ -42,10 +41,11 @@ from threadpoolctl import threadpool_limits
 import crossmodal_fast as cmf
 
 PAUSE = 0.03  # seconds; OpenBLAS gives up spinning after 2**26 cycles, about 25 ms
-SECONDS, SECONDS_OF_A_BAR = 0.1, 1.0  # of rounds a contender, ours counted, pauses not
-LEAST_ROUNDS, LEAST_OF_A_BAR = 2, 3
-MOST_ROUNDS, MOST_OF_A_BAR = 4, 9
-FEWER, FEWER_OF_A_BAR = ((1.0, 1),), ((1.0, 2), (20.0, 1))  # seconds of a round, and how many that long are enough
+SECONDS, SECONDS_OF_A_BAR = 0.1, 2.0  # of rounds a contender, ours counted, pauses not
+LEAST_ROUNDS, LEAST_OF_A_BAR = 2, 4
+MOST_ROUNDS, MOST_OF_A_BAR = 5, 9
+# Seconds of a round, and how many of what takes that long are enough
+FEWER, FEWER_OF_A_BAR = ((2.0, 1),), ((1.0, 3), (3.0, 2), (20.0, 1))
 AGES = 4.0  # seconds of a contender's call that is not made again: its time is that of the answer that was judged
 SLOW = 5.0  # seconds of a call of ours whose second one is not worth waiting for
 FAR = 4.0  # times our time, from where on a round tells enough of the ratio
@@ -59,7 +59,7 @@ FORETOLD_BY = 16  # queries
 SLOWEST_OF_ALL = 60.0  # with --full
 HEAVY = 4.5e10  # operations from where on `make bench` has minutes for ours, its bars and one case of all contenders
 COMPLETE = {MIDDLE}
-HEAVY_ON_NUMPY = 4e9  # our own second path
+HEAVY_ON_NUMPY = 1.1e10  # our own second path
 LONG_PEERS = {"streamed"}
 
 pytestmark = pytest.mark.filterwarnings("default")  # the peers' warnings are theirs
@@ -260,6 +260,7 @@ def turns(benchmark, case, ours, call, count, known=None):
         began = time.perf_counter()
         ours()
         seconds.append(time.perf_counter() - began)
+        time.sleep(PAUSE)
 
     began, own = busy(), time.process_time()
     benchmark.pedantic(call if known is None else lambda: None, setup=our_turn, rounds=count)

@@ -143,7 +143,7 @@ def comparable(size):
 @cache
 def settle(modules):
     """Once for so many modules: what imports have made is not looked through again. Beside torch and scikit-learn to
-    collect took 0.15 s, a minute of `make bench`."""
+    collect took 0.15 s, minutes of `make bench`."""
     gc.collect()
     gc.freeze()
 
